@@ -1,0 +1,236 @@
+"""The server: what it is, the states it can be in, and how they show in the compute API.
+
+The one state machine of the project: ``begin`` says which verb may start from which state and which task it
+sets, ``status`` is the documented mapping of (vm_state, task_state) to the API's ``status``
+(https://docs.openstack.org/api-guide/compute/server_concepts.html).
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from infra.domain.errors import Conflict
+from infra.domain.flavor import Flavor
+
+
+class VmState(StrEnum):
+    BUILDING = "building"
+    ACTIVE = "active"
+    STOPPED = "stopped"
+    PAUSED = "paused"
+    SUSPENDED = "suspended"
+    ERROR = "error"
+    DELETED = "deleted"
+
+
+class TaskState(StrEnum):
+    SCHEDULING = "scheduling"
+    NETWORKING = "networking"
+    BLOCK_DEVICE_MAPPING = "block_device_mapping"
+    SPAWNING = "spawning"
+    POWERING_OFF = "powering-off"
+    POWERING_ON = "powering-on"
+    REBOOTING = "rebooting"
+    REBOOTING_HARD = "rebooting_hard"
+    PAUSING = "pausing"
+    UNPAUSING = "unpausing"
+    SUSPENDING = "suspending"
+    RESUMING = "resuming"
+    DELETING = "deleting"
+
+
+class PowerState(int):
+    """``OS-EXT-STS:power_state`` as the compute API numbers it."""
+
+    NOSTATE = 0
+    RUNNING = 1
+    PAUSED = 3
+    SHUTDOWN = 4
+    CRASHED = 6
+    SUSPENDED = 7
+
+
+class Verb(StrEnum):
+    STOP = "stop"
+    START = "start"
+    REBOOT_SOFT = "reboot"
+    REBOOT_HARD = "reboot_hard"
+    PAUSE = "pause"
+    UNPAUSE = "unpause"
+    SUSPEND = "suspend"
+    RESUME = "resume"
+
+
+class Transition(BaseModel):
+    """From which states a verb may start, the task it shows while it runs, and the state it ends in."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sources: frozenset[VmState]
+    task: TaskState
+    target: VmState | None
+    """None: the state it came from."""
+    power: int
+
+
+TRANSITIONS: dict[Verb, Transition] = {
+    Verb.STOP: Transition(
+        sources=frozenset({VmState.ACTIVE, VmState.ERROR}), task=TaskState.POWERING_OFF, target=VmState.STOPPED, power=4
+    ),
+    Verb.START: Transition(
+        sources=frozenset({VmState.STOPPED}), task=TaskState.POWERING_ON, target=VmState.ACTIVE, power=1
+    ),
+    Verb.REBOOT_SOFT: Transition(
+        sources=frozenset({VmState.ACTIVE}), task=TaskState.REBOOTING, target=VmState.ACTIVE, power=1
+    ),
+    Verb.REBOOT_HARD: Transition(
+        sources=frozenset({VmState.ACTIVE, VmState.STOPPED, VmState.PAUSED, VmState.SUSPENDED, VmState.ERROR}),
+        task=TaskState.REBOOTING_HARD,
+        target=VmState.ACTIVE,
+        power=1,
+    ),
+    Verb.PAUSE: Transition(sources=frozenset({VmState.ACTIVE}), task=TaskState.PAUSING, target=VmState.PAUSED, power=3),
+    Verb.UNPAUSE: Transition(
+        sources=frozenset({VmState.PAUSED}), task=TaskState.UNPAUSING, target=VmState.ACTIVE, power=1
+    ),
+    Verb.SUSPEND: Transition(
+        sources=frozenset({VmState.ACTIVE}), task=TaskState.SUSPENDING, target=VmState.SUSPENDED, power=4
+    ),
+    Verb.RESUME: Transition(
+        sources=frozenset({VmState.SUSPENDED}), task=TaskState.RESUMING, target=VmState.ACTIVE, power=1
+    ),
+}
+
+_STATUS: dict[VmState, dict[TaskState | None, str]] = {
+    VmState.ACTIVE: {None: "ACTIVE", TaskState.REBOOTING: "REBOOT", TaskState.REBOOTING_HARD: "HARD_REBOOT"},
+    VmState.BUILDING: {None: "BUILD"},
+    VmState.STOPPED: {None: "SHUTOFF", TaskState.REBOOTING_HARD: "HARD_REBOOT"},
+    VmState.PAUSED: {None: "PAUSED", TaskState.REBOOTING_HARD: "HARD_REBOOT"},
+    VmState.SUSPENDED: {None: "SUSPENDED", TaskState.REBOOTING_HARD: "HARD_REBOOT"},
+    VmState.ERROR: {None: "ERROR", TaskState.REBOOTING_HARD: "HARD_REBOOT"},
+    VmState.DELETED: {None: "DELETED"},
+}
+
+
+def status(vm_state: VmState, task_state: TaskState | None) -> str:
+    """The ``status`` that clients see for a pair of states."""
+    by_task = _STATUS[vm_state]
+    return by_task.get(task_state, by_task[None])
+
+
+class Fault(BaseModel):
+    """Why a server is in ERROR, as ``server.fault``: the first cause; ``details`` is the whole chain."""
+
+    model_config = ConfigDict(frozen=True)
+
+    code: int
+    message: str
+    created: datetime
+    details: str | None = None
+
+
+class RequestedNetwork(BaseModel):
+    """One entry of ``networks`` of a boot request, resolved: either a port that exists or a network."""
+
+    model_config = ConfigDict(frozen=True)
+
+    network_id: str
+    port_id: str
+    """The id of the port to use; the workflow's own where ``created`` is true."""
+    created: bool = True
+    """False: the user's own port, which is detached and kept when the server goes."""
+    fixed_ip: str | None = None
+    tag: str | None = None
+
+
+class BlockDevice(BaseModel):
+    """One entry of ``block_device_mapping_v2``, resolved."""
+
+    model_config = ConfigDict(frozen=True)
+
+    volume_id: str | None = None
+    boot_index: int | None = None
+    source_type: str = "volume"
+    """``volume``, ``image`` (a new volume from an image), ``blank`` or ``snapshot``; ``local`` for the root disk."""
+    destination_type: str = "volume"
+    image_id: str | None = None
+    size_gb: int | None = None
+    delete_on_termination: bool = False
+    device_name: str | None = None
+    created: bool = False
+    """True: the volume is made by this boot and is removed when it is undone."""
+
+
+class Server(BaseModel):
+    """A server as the services and views see it. Times are UTC."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    project_id: str
+    user_id: str
+    name: str
+    hostname: str
+    flavor: Flavor
+    image_id: str | None
+    kernel_id: str | None = None
+    ramdisk_id: str | None = None
+    key_name: str | None = None
+    vm_state: VmState
+    task_state: TaskState | None = None
+    op: str | None = None
+    """Request id of the verb that holds the server; every write of that verb is conditional on it."""
+    power_state: int = 0
+    host: str | None = None
+    attempt: int = 0
+    reservation_id: str
+    launch_index: int = 0
+    availability_zone: str | None = None
+    config_drive: bool = False
+    metadata: dict[str, str] = Field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    description: str | None = None
+    locked: bool = False
+    locked_reason: str | None = None
+    access_ip_v4: str | None = None
+    access_ip_v6: str | None = None
+    disk_config: str = "MANUAL"
+    security_groups: tuple[str, ...] = ()
+    networks: tuple[RequestedNetwork, ...] = ()
+    block_devices: tuple[BlockDevice, ...] = ()
+    scheduler_hints: dict[str, Any] = Field(default_factory=dict)
+    root_device_name: str = "/dev/vda"
+    progress: int = 0
+    fault: Fault | None = None
+    created_at: datetime
+    updated_at: datetime
+    launched_at: datetime | None = None
+    terminated_at: datetime | None = None
+    deleted_at: datetime | None = None
+    stuck_undo: str | None = None
+    """What an undo could not yet do, in one sentence; None when nothing is stuck."""
+
+    @property
+    def status(self) -> str:
+        return status(self.vm_state, self.task_state)
+
+    @property
+    def instance_name(self) -> str:
+        """The libvirt domain's name."""
+        return f"kn-{self.id}"
+
+
+def begin(verb: Verb, vm_state: VmState, task_state: TaskState | None) -> Transition:
+    """Check that a verb may start now.
+
+    Raises:
+        Conflict: the server is in another state, or another verb holds it (compute API, 409).
+    """
+    rule = TRANSITIONS[verb]
+    if task_state is not None:
+        raise Conflict(f"Cannot '{verb}' instance while it is in task_state {task_state}")
+    if vm_state not in rule.sources:
+        raise Conflict(f"Cannot '{verb}' instance while it is in vm_state {vm_state}")
+    return rule

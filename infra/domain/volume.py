@@ -1,0 +1,43 @@
+"""Volumes as the Volume Service (Cinder v3) describes them."""
+
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class VolumeAttachment(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    volume_id: str
+    server_id: str
+    host: str | None
+    device: str | None
+    """In the guest: ``/dev/vdb``."""
+    attempt: int = 0
+    attached_at: datetime
+    delete_on_termination: bool = False
+
+
+class Volume(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    project_id: str
+    user_id: str
+    name: str | None = None
+    description: str | None = None
+    size_gb: int
+    status: str
+    """creating, available, reserved, attaching, in-use, detaching, deleting, error, error_deleting, ..."""
+    bootable: bool = False
+    image_id: str | None = None
+    image_metadata: dict[str, str] = Field(default_factory=dict)
+    snapshot_id: str | None = None
+    source_volume_id: str | None = None
+    volume_type: str = "qcow2"
+    availability_zone: str = "nova"
+    metadata: dict[str, str] = Field(default_factory=dict)
+    attachments: tuple[VolumeAttachment, ...] = ()
+    created_at: datetime
+    updated_at: datetime | None = None

@@ -1,0 +1,185 @@
+"""The only reader of environment and configuration files.
+
+Values come, in falling order of precedence, from the environment (``KILONOVA_<GROUP>__<NAME>``), from the
+file named by ``KILONOVA_CONFIG`` (default ``<state_dir>/kilonova.toml``) and from the defaults below.
+``KILONOVA_STATE_DIR`` names the folder that holds everything a developer stack writes.
+"""
+
+import os
+import socket
+from functools import lru_cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+
+class _Group(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ApiSettings(_Group):
+    """Where the REST services listen and how clients reach them."""
+
+    host: str = "127.0.0.1"
+    port: int = 8774
+    public_url: str | None = None
+    """Base URL in the catalog and in links, without a trailing slash; default ``http://<host>:<port>``."""
+    region: str = "RegionOne"
+    keep_alive_seconds: int = 75
+
+
+class DatabaseSettings(_Group):
+    url: SecretStr | None = None
+    """SQLAlchemy URL; default is SQLite at ``<state_dir>/kilonova.db``. ``postgresql+psycopg://...`` for PostgreSQL."""
+    synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
+    """Durability of a commit on SQLite: NORMAL survives kills, FULL power loss too."""
+    pool_size: int = 10
+
+
+class TemporalSettings(_Group):
+    """Overrides of the SDK's standard client configuration (``TEMPORAL_*``, ``temporal.toml``)."""
+
+    address: str | None = None
+    namespace: str | None = None
+    ui_url: str = "http://127.0.0.1:8233"
+
+
+class KeycloakSettings(_Group):
+    url: str = "http://127.0.0.1:8180"
+    realm: str = "kilonova"
+    client_id: str = "kilonova"
+    client_secret: SecretStr = SecretStr("")
+    """Secret of the API's confidential client (password grant, token exchange, introspection, realm administration)."""
+    worker_client_id: str = "kilonova-worker"
+    worker_client_secret: SecretStr = SecretStr("")
+    """Secret of the workers' client (client credentials, role ``service``)."""
+    introspection_seconds: float = 5.0
+    """How long an introspection answer is believed: the delay until a revoked token or role stops working."""
+
+
+class SealSettings(_Group):
+    """Keys for the secrets that enter histories: ``{key id: base64 of 32 bytes}``; the first one seals."""
+
+    keys: dict[str, SecretStr] = Field(default_factory=dict)
+
+
+class HostSettings(_Group):
+    """One compute host; read by its worker only."""
+
+    name: str = Field(default_factory=socket.gethostname)
+    libvirt_uri: str = "qemu:///system"
+    accelerator: Literal["auto", "kvm", "tcg"] = "auto"
+    directory: Path | None = None
+    """Instances, image cache and attempts of this host; default ``<state_dir>/hosts/<name>``."""
+    volume_directory: Path | None = None
+    """Where the volume service's files are mounted on this host; default the volume service's own folder."""
+    tunnel_ip: str = "127.0.0.1"
+    """Address of this host for VXLAN."""
+    vxlan_port: int = 4789
+    interface_prefix: str = "kn"
+    """First letters (at most 3) of every bridge, tap, veth and namespace this host makes."""
+    cpu_allocation_ratio: float = 16.0
+    ram_allocation_ratio: float = 1.0
+    disk_allocation_ratio: float = 1.0
+    reserved_memory_mb: int = 512
+    report_seconds: float = 5.0
+    work_slots: int = 10
+    bulk_slots: int = 4
+    urgent_slots: int = 10
+    guest_nice: int = 10
+    """CPU niceness of QEMU, so that booting guests do not starve the control plane."""
+
+
+class ImageSettings(_Group):
+    directory: Path | None = None
+    max_bytes: int = 64 * 1024**3
+    project_quota_bytes: int = 256 * 1024**3
+
+
+class VolumeSettings(_Group):
+    directory: Path | None = None
+
+
+class SchedulerSettings(_Group):
+    max_attempts: int = 3
+    host_down_seconds: float = 30.0
+    """A host that has not reported for this long is down."""
+    host_subset_size: int = 1
+    claim_slots: int = 4
+
+
+class LimitSettings(_Group):
+    boot_seconds: float = 600.0
+    """A boot that is not ACTIVE after this long is undone."""
+    user_data_bytes: int = 65535
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(
+        env_prefix="KILONOVA_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
+    )
+
+    config: Path | None = None
+    state_dir: Path = Path(".kilonova")
+    log_level: str = "INFO"
+    api: ApiSettings = ApiSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    temporal: TemporalSettings = TemporalSettings()
+    keycloak: KeycloakSettings = KeycloakSettings()
+    seal: SealSettings = SealSettings()
+    host: HostSettings = Field(default_factory=HostSettings)
+    image: ImageSettings = ImageSettings()
+    volume: VolumeSettings = VolumeSettings()
+    scheduler: SchedulerSettings = SchedulerSettings()
+    limits: LimitSettings = LimitSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        state = os.environ.get("KILONOVA_STATE_DIR", ".kilonova")
+        file = os.environ.get("KILONOVA_CONFIG") or os.path.join(state, "kilonova.toml")
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, toml_file=file)
+
+    @property
+    def state(self) -> Path:
+        return self.state_dir.absolute()
+
+    @property
+    def api_url(self) -> str:
+        return (self.api.public_url or f"http://{self.api.host}:{self.api.port}").rstrip("/")
+
+    @property
+    def database_url(self) -> str:
+        if self.database.url is not None:
+            return self.database.url.get_secret_value()
+        return f"sqlite:///{self.state / 'kilonova.db'}"
+
+    @property
+    def host_directory(self) -> Path:
+        return self.host.directory or self.state / "hosts" / self.host.name
+
+    @property
+    def image_directory(self) -> Path:
+        return self.image.directory or self.state / "images"
+
+    @property
+    def volume_directory(self) -> Path:
+        return self.volume.directory or self.state / "volumes"
+
+
+@lru_cache(maxsize=1)
+def load() -> Settings:
+    """Read the settings once per process.
+
+    Raises:
+        pydantic.ValidationError: a value is missing, unknown or of the wrong form.
+    """
+    return Settings()
