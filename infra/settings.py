@@ -116,6 +116,18 @@ class LimitSettings(_Group):
     user_data_bytes: int = 65535
 
 
+class DeploySettings(_Group):
+    """The stack that ``make up`` runs on one machine; a real installation reads none of these."""
+
+    temporal_port: int = 7233
+    temporal_ui_port: int = 8233
+    keycloak_port: int = 8180
+    keycloak_admin_password: SecretStr = SecretStr("")
+    """Password of Keycloak's own first administrator, ``kilonova-admin``."""
+    passwords: dict[str, SecretStr] = Field(default_factory=dict)
+    """``{user name: password}`` of the users that the set-up creates."""
+
+
 class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="KILONOVA_", env_nested_delimiter="__", extra="forbid", frozen=True, hide_input_in_errors=True
@@ -134,6 +146,7 @@ class Settings(BaseSettings):
     volume: VolumeSettings = VolumeSettings()
     scheduler: SchedulerSettings = SchedulerSettings()
     limits: LimitSettings = LimitSettings()
+    deploy: DeploySettings = DeploySettings()
 
     @classmethod
     def settings_customise_sources(
