@@ -1,0 +1,34 @@
+"""What the services' routes work with, made once per process in ``api/app.py``."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from temporalio.client import Client
+
+from infra.db.engine import Database
+from infra.identity.provider import IdentityProvider
+from infra.image.store import ImageStore
+from infra.settings import Settings
+from infra.temporal.sealed import Sealer
+from infra.volume.backend import VolumeBackend
+
+
+@dataclass(frozen=True)
+class Services:
+    settings: Settings
+    db: Database
+    identity: IdentityProvider
+    images: ImageStore
+    volumes: VolumeBackend
+    temporal: Client
+    sealer: Sealer
+
+
+def services(request: Request) -> Services:
+    found = request.app.state.services
+    assert isinstance(found, Services)
+    return found
+
+
+ServicesDep = Annotated[Services, Depends(services)]

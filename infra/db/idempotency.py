@@ -1,0 +1,38 @@
+"""Keys that workers send with their REST calls, so that a repeat finds its own work and a late one finds none.
+
+The key of an effect is ``<server>/<attempt>/<step>``. A DELETE with a key buries it: a POST with a buried key,
+however late it arrives, is refused.
+"""
+
+from sqlmodel import Session
+
+from infra.db.tables.idempotency import IdempotencyRow
+from infra.db.types import now
+from infra.domain.errors import Conflict
+
+
+def first_use(session: Session, key: str, resource_id: str) -> str | None:
+    """Take a key for a resource; returns the id of the resource that an earlier call with this key made.
+
+    Raises:
+        Conflict: the key was buried: the attempt it belongs to is over.
+    """
+    row = session.get(IdempotencyRow, key)
+    if row is None:
+        session.add(IdempotencyRow(key=key, resource_id=resource_id, created_at=now()))
+        session.flush()
+        return None
+    if row.buried:
+        raise Conflict(f"The request with idempotency key {key} was undone before it arrived.", kind="AttemptClosed")
+    return row.resource_id
+
+
+def bury(session: Session, key: str) -> str | None:
+    """Close a key for good; returns the id of the resource that was made with it, if any was."""
+    row = session.get(IdempotencyRow, key)
+    if row is None:
+        session.add(IdempotencyRow(key=key, resource_id="", buried=True, created_at=now()))
+        return None
+    row.buried = True
+    session.add(row)
+    return row.resource_id or None

@@ -1,0 +1,98 @@
+"""Rows of the compute service's servers. Written by ``infra/db/servers.py`` only."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Index, Text
+from sqlmodel import Field, SQLModel
+
+from infra.db.types import Json, UtcDateTime
+
+
+class ServerRow(SQLModel, table=True):
+    __tablename__ = "servers"
+    __table_args__ = (
+        Index("ix_servers_project_created", "project_id", "created_at"),
+        Index("ix_servers_host", "host"),
+    )
+
+    id: str = Field(primary_key=True)
+    project_id: str
+    user_id: str
+    name: str
+    hostname: str
+    flavor: dict[str, Any] = Field(sa_type=Json)  # type: ignore[call-overload]
+    flavor_id: str = Field(index=True)
+    image_id: str | None = None
+    kernel_id: str | None = None
+    ramdisk_id: str | None = None
+    key_name: str | None = None
+    vm_state: str
+    task_state: str | None = None
+    op: str | None = None
+    power_state: int = 0
+    host: str | None = None
+    attempt: int = 0
+    reservation_id: str
+    launch_index: int = 0
+    availability_zone: str | None = None
+    config_drive: bool = False
+    server_metadata: dict[str, str] = Field(sa_type=Json)  # type: ignore[call-overload]
+    tags: list[str] = Field(sa_type=Json)  # type: ignore[call-overload]
+    description: str | None = None
+    locked: bool = False
+    locked_reason: str | None = None
+    access_ip_v4: str | None = None
+    access_ip_v6: str | None = None
+    disk_config: str = "MANUAL"
+    security_groups: list[str] = Field(sa_type=Json)  # type: ignore[call-overload]
+    networks: list[dict[str, Any]] = Field(sa_type=Json)  # type: ignore[call-overload]
+    block_devices: list[dict[str, Any]] = Field(sa_type=Json)  # type: ignore[call-overload]
+    scheduler_hints: dict[str, Any] = Field(sa_type=Json)  # type: ignore[call-overload]
+    root_device_name: str = "/dev/vda"
+    progress: int = 0
+    fault: dict[str, Any] | None = Field(default=None, sa_type=Json)  # type: ignore[call-overload]
+    explanation: dict[str, Any] | None = Field(default=None, sa_type=Json)  # type: ignore[call-overload]
+    stuck_undo: str | None = Field(default=None, sa_type=Text)
+    created_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
+    updated_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
+    launched_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # type: ignore[call-overload]
+    terminated_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # type: ignore[call-overload]
+    deleted_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # type: ignore[call-overload]
+
+
+class UserDataRow(SQLModel, table=True):
+    """Sealed user data of a server: it travels through history once, then by reference."""
+
+    __tablename__ = "server_user_data"
+
+    server_id: str = Field(primary_key=True)
+    sealed: dict[str, str] = Field(sa_type=Json)  # type: ignore[call-overload]
+
+
+class ActionRow(SQLModel, table=True):
+    """What was asked of a server and how it went (``os-instance-actions``)."""
+
+    __tablename__ = "server_actions"
+    __table_args__ = (Index("ix_server_actions_server", "server_id", "started_at"),)
+
+    server_id: str = Field(primary_key=True)
+    request_id: str = Field(primary_key=True)
+    action: str
+    user_id: str
+    project_id: str
+    message: str | None = None
+    started_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
+    finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # type: ignore[call-overload]
+
+
+class DebtRow(SQLModel, table=True):
+    """Clean-up that a host owes for a server, because it could not answer when it was asked."""
+
+    __tablename__ = "debts"
+
+    host: str = Field(primary_key=True)
+    server_id: str = Field(primary_key=True)
+    attempt: int = Field(primary_key=True)
+    what: str
+    created_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
