@@ -1,0 +1,322 @@
+"""The rows of servers. Lifecycle writes are conditional on the verb that holds the server: ``WHERE op = mine``.
+
+The lock of a server is its row: (vm_state, task_state, op). A verb takes it in its first transaction and every later
+write of that verb names its own ``op``, so that a verb that was overtaken by a delete writes nothing more.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, func
+from sqlmodel import Session, col, select
+
+from infra.db.tables.servers import ActionRow, ServerRow, UserDataRow
+from infra.db.types import now
+from infra.domain.errors import Conflict, NotFound
+from infra.domain.flavor import Flavor
+from infra.domain.server import (
+    BlockDevice,
+    Fault,
+    RequestedNetwork,
+    Server,
+    TaskState,
+    Transition,
+    Verb,
+    VmState,
+    begin,
+)
+
+_SAME = (
+    "id project_id user_id name hostname image_id kernel_id ramdisk_id key_name op power_state host attempt "
+    "reservation_id launch_index availability_zone config_drive description locked locked_reason access_ip_v4 "
+    "access_ip_v6 disk_config scheduler_hints root_device_name progress stuck_undo created_at updated_at "
+    "launched_at terminated_at deleted_at"
+).split()
+
+
+def to_server(row: ServerRow) -> Server:
+    return Server(
+        **{name: getattr(row, name) for name in _SAME},
+        flavor=Flavor.model_validate(row.flavor),
+        vm_state=VmState(row.vm_state),
+        task_state=TaskState(row.task_state) if row.task_state else None,
+        metadata=row.server_metadata,
+        tags=tuple(row.tags),
+        security_groups=tuple(row.security_groups),
+        networks=tuple(RequestedNetwork.model_validate(entry) for entry in row.networks),
+        block_devices=tuple(BlockDevice.model_validate(entry) for entry in row.block_devices),
+        fault=Fault.model_validate(row.fault) if row.fault else None,
+    )
+
+
+def insert(session: Session, server: Server, sealed_user_data: dict[str, str] | None = None) -> None:
+    row = ServerRow(
+        **{name: getattr(server, name) for name in _SAME},
+        flavor=server.flavor.model_dump(mode="json"),
+        flavor_id=server.flavor.id,
+        vm_state=server.vm_state,
+        task_state=server.task_state,
+        server_metadata=server.metadata,
+        tags=list(server.tags),
+        security_groups=list(server.security_groups),
+        networks=[entry.model_dump(mode="json") for entry in server.networks],
+        block_devices=[entry.model_dump(mode="json") for entry in server.block_devices],
+    )
+    session.add(row)
+    if sealed_user_data is not None:
+        session.add(UserDataRow(server_id=server.id, sealed=sealed_user_data))
+
+
+def find(session: Session, server_id: str) -> Server | None:
+    """The server, deleted ones included."""
+    row = session.get(ServerRow, server_id)
+    return to_server(row) if row else None
+
+
+def get(session: Session, server_id: str) -> Server:
+    """Raises NotFound if there is none, or it was deleted."""
+    server = find(session, server_id)
+    if server is None or server.vm_state is VmState.DELETED:
+        raise NotFound(f"Instance {server_id} could not be found.")
+    return server
+
+
+def list_servers(
+    session: Session,
+    *,
+    project_id: str | None = None,
+    host: str | None = None,
+    deleted: bool = False,
+    where: tuple[ColumnElement[bool], ...] = (),
+    order_by: tuple[Any, ...] = (),
+    limit: int | None = None,
+) -> list[Server]:
+    """Servers, newest first unless ``order_by`` says otherwise; ``where`` are conditions on ``ServerRow``."""
+    query = select(ServerRow)
+    if project_id is not None:
+        query = query.where(col(ServerRow.project_id) == project_id)
+    if host is not None:
+        query = query.where(col(ServerRow.host) == host)
+    condition = col(ServerRow.vm_state) == VmState.DELETED
+    query = query.where(condition if deleted else ~condition, *where)
+    query = query.order_by(*(order_by or (col(ServerRow.created_at).desc(), col(ServerRow.id).desc())))
+    return [to_server(row) for row in session.exec(query.limit(limit))]
+
+
+def usage(session: Session, project_id: str) -> tuple[int, int, int]:
+    """(servers, vcpus, MiB of memory) that a project's servers hold against its quota."""
+    flavors = session.exec(
+        select(ServerRow.flavor).where(
+            col(ServerRow.project_id) == project_id, col(ServerRow.vm_state) != VmState.DELETED
+        )
+    ).all()
+    return len(flavors), sum(f["vcpus"] for f in flavors), sum(f["ram_mb"] for f in flavors)
+
+
+def sealed_user_data(session: Session, server_id: str) -> dict[str, str] | None:
+    row = session.get(UserDataRow, server_id)
+    return row.sealed if row else None
+
+
+def _held(session: Session, server_id: str, op: str) -> ServerRow | None:
+    """The row for writing, if ``op`` still holds it."""
+    row = session.exec(select(ServerRow).where(col(ServerRow.id) == server_id).with_for_update()).first()
+    return row if row is not None and row.op == op else None
+
+
+def _write(session: Session, row: ServerRow, **values: Any) -> None:
+    for name, value in values.items():
+        setattr(row, name, value)
+    row.updated_at = now()
+    session.add(row)
+
+
+def begin_verb(session: Session, server_id: str, verb: Verb, op: str) -> Server:
+    """Take the server for a verb; a repeat of the same ``op`` finds it taken already.
+
+    Raises:
+        NotFound: no such server.
+        Conflict: another verb holds it, or it is in the wrong state.
+    """
+    row = session.exec(select(ServerRow).where(col(ServerRow.id) == server_id).with_for_update()).first()
+    if row is None or row.vm_state == VmState.DELETED:
+        raise NotFound(f"Instance {server_id} could not be found.")
+    if row.op == op:
+        return to_server(row)
+    rule: Transition = begin(verb, VmState(row.vm_state), TaskState(row.task_state) if row.task_state else None)
+    if row.host is None:
+        raise Conflict(f"Cannot '{verb}' instance while it has no host")
+    _write(session, row, task_state=rule.task, op=op)
+    return to_server(row)
+
+
+def end_verb(
+    session: Session, server_id: str, op: str, *, vm_state: VmState | None = None, power_state: int | None = None
+) -> bool:
+    """Let go of the server; with a state where the verb succeeded. False: a later verb holds it."""
+    row = _held(session, server_id, op)
+    if row is None:
+        return False
+    if vm_state is not None:
+        row.vm_state = vm_state
+    if power_state is not None:
+        row.power_state = power_state
+    _write(session, row, task_state=None, op=None)
+    return True
+
+
+def place(session: Session, server_id: str, op: str, host: str, attempt: int, zone: str | None) -> bool:
+    """Say on which host, and in which attempt, the server is being made."""
+    row = _held(session, server_id, op)
+    if row is None:
+        return False
+    _write(
+        session,
+        row,
+        host=host,
+        attempt=attempt,
+        availability_zone=zone or row.availability_zone,
+        task_state=TaskState.SPAWNING,
+    )
+    return True
+
+
+def displace(session: Session, server_id: str, op: str, attempt: int) -> bool:
+    """Undo of ``place``: the attempt is over; the number stays, it is never used again."""
+    row = _held(session, server_id, op)
+    if row is None or row.attempt != attempt:
+        return False
+    _write(session, row, host=None, task_state=TaskState.SCHEDULING)
+    return True
+
+
+def set_active(session: Session, server_id: str, op: str, power_state: int) -> bool:
+    row = _held(session, server_id, op)
+    if row is None:
+        return False
+    _write(
+        session,
+        row,
+        vm_state=VmState.ACTIVE,
+        task_state=None,
+        op=None,
+        power_state=power_state,
+        progress=100,
+        launched_at=row.launched_at or now(),
+    )
+    return True
+
+
+def set_error(session: Session, server_id: str, op: str, fault: Fault, explanation: dict[str, Any] | None) -> bool:
+    """The boot was undone. The row stays, to tell why, until it is deleted."""
+    row = _held(session, server_id, op)
+    if row is None:
+        return False
+    _write(
+        session,
+        row,
+        vm_state=VmState.ERROR,
+        task_state=None,
+        op=None,
+        host=None,
+        power_state=0,
+        fault=fault.model_dump(mode="json"),
+        explanation=explanation,
+    )
+    return True
+
+
+def mark_deleting(session: Session, server_id: str, op: str) -> Server:
+    """Take the server for its deletion, whoever holds it now: delete may always come.
+
+    Raises:
+        NotFound: no such server.
+    """
+    row = session.exec(select(ServerRow).where(col(ServerRow.id) == server_id).with_for_update()).first()
+    if row is None or row.vm_state == VmState.DELETED:
+        raise NotFound(f"Instance {server_id} could not be found.")
+    if row.task_state != TaskState.DELETING:
+        _write(session, row, task_state=TaskState.DELETING, op=op)
+    return to_server(row)
+
+
+def set_deleted(session: Session, server_id: str) -> None:
+    row = session.get(ServerRow, server_id)
+    if row is None or row.vm_state == VmState.DELETED:
+        return
+    moment = now()
+    _write(
+        session,
+        row,
+        vm_state=VmState.DELETED,
+        task_state=None,
+        op=None,
+        host=None,
+        power_state=0,
+        terminated_at=moment,
+        deleted_at=moment,
+        stuck_undo=None,
+    )
+    sealed = session.get(UserDataRow, server_id)
+    if sealed is not None:
+        session.delete(sealed)
+
+
+def set_stuck(session: Session, server_id: str, what: str | None) -> None:
+    row = session.get(ServerRow, server_id)
+    if row is not None and row.stuck_undo != what:
+        _write(session, row, stuck_undo=what)
+
+
+def stuck(session: Session) -> list[Server]:
+    """Servers with an undo that does not get through."""
+    rows = session.exec(select(ServerRow).where(col(ServerRow.stuck_undo).is_not(None)))
+    return [to_server(row) for row in rows]
+
+
+def set_power_state(session: Session, server_id: str, power_state: int, vm_state: VmState | None = None) -> None:
+    """What the host reports of a server that no verb holds."""
+    row = session.exec(select(ServerRow).where(col(ServerRow.id) == server_id).with_for_update()).first()
+    if row is None or row.task_state is not None or row.vm_state == VmState.DELETED:
+        return
+    values: dict[str, Any] = {"power_state": power_state}
+    if vm_state is not None:
+        values["vm_state"] = vm_state
+    _write(session, row, **values)
+
+
+def open_operations(session: Session, before: datetime) -> list[Server]:
+    """Servers that a verb holds since before ``before``: what the sweeper looks at."""
+    rows = session.exec(
+        select(ServerRow).where(col(ServerRow.task_state).is_not(None), col(ServerRow.updated_at) < before)
+    )
+    return [to_server(row) for row in rows]
+
+
+def count(session: Session) -> int:
+    return session.exec(
+        select(func.count()).select_from(ServerRow).where(col(ServerRow.vm_state) != VmState.DELETED)
+    ).one()
+
+
+def start_action(session: Session, server: Server, request_id: str, action: str, user_id: str) -> None:
+    """Note what was asked of a server; a repeat changes nothing."""
+    if session.get(ActionRow, (server.id, request_id)) is None:
+        session.add(
+            ActionRow(
+                server_id=server.id,
+                request_id=request_id,
+                action=action,
+                user_id=user_id,
+                project_id=server.project_id,
+                started_at=now(),
+            )
+        )
+
+
+def finish_action(session: Session, server_id: str, request_id: str, message: str | None = None) -> None:
+    row = session.get(ActionRow, (server_id, request_id))
+    if row is not None and row.finished_at is None:
+        row.finished_at = now()
+        row.message = message
+        session.add(row)

@@ -1,0 +1,20 @@
+"""Search attributes that filter the list of runs in the Temporal UI; registered at set-up, before any worker polls."""
+
+from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
+
+SERVER = SearchAttributeKey.for_keyword("KilonovaServer")
+PROJECT = SearchAttributeKey.for_keyword("KilonovaProject")
+HOST = SearchAttributeKey.for_keyword("KilonovaHost")
+PHASE = SearchAttributeKey.for_keyword("KilonovaPhase")
+
+NAMES = tuple(key.name for key in (SERVER, PROJECT, HOST, PHASE))
+
+
+def initial(server_id: str, project_id: str, phase: str) -> TypedSearchAttributes:
+    return TypedSearchAttributes(
+        [
+            SearchAttributePair(SERVER, server_id),
+            SearchAttributePair(PROJECT, project_id),
+            SearchAttributePair(PHASE, phase),
+        ]
+    )

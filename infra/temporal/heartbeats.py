@@ -1,0 +1,34 @@
+"""Heartbeats for every activity that has a heartbeat time-out, so that cancels arrive and a frozen worker shows.
+
+Beats come from the worker's loop, not from the activity's thread: they say that the process lives. A call that
+hangs inside a living process is the start-to-close time-out's business.
+"""
+
+import asyncio
+from typing import Any
+
+from temporalio import activity
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+
+
+class Heartbeats(Interceptor):
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+        return _Beating(next)
+
+
+class _Beating(ActivityInboundInterceptor):
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        limit = activity.info().heartbeat_timeout
+        if limit is None:
+            return await self.next.execute_activity(input)
+        beats = asyncio.create_task(_beat(limit.total_seconds() / 3))
+        try:
+            return await self.next.execute_activity(input)
+        finally:
+            beats.cancel()
+
+
+async def _beat(seconds: float) -> None:
+    while True:
+        activity.heartbeat()
+        await asyncio.sleep(seconds)
