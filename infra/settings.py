@@ -96,10 +96,29 @@ class ImageSettings(_Group):
     directory: Path | None = None
     max_bytes: int = 64 * 1024**3
     project_quota_bytes: int = 256 * 1024**3
+    max_virtual_bytes: int = 2 * 1024**4
+    """Largest disk that image data may describe."""
+    format_match: bool = True
+    """Refuse data of no known format that is claimed to be of one. Data of another format is always refused."""
 
 
 class VolumeSettings(_Group):
     directory: Path | None = None
+    project_quota_volumes: int = 100
+    project_quota_gigabytes: int = 1000
+    project_quota_snapshots: int = 100
+
+
+class NetworkSettings(_Group):
+    """Limits of a project in the Network Service; -1 is no limit."""
+
+    mtu: int = 1450
+    """Largest MTU of a network: the underlay's less 50 bytes of VXLAN."""
+    quota_networks: int = 100
+    quota_subnets: int = 100
+    quota_ports: int = 500
+    quota_security_groups: int = 100
+    quota_security_group_rules: int = 1000
 
 
 class SchedulerSettings(_Group):
@@ -107,7 +126,41 @@ class SchedulerSettings(_Group):
     host_down_seconds: float = 30.0
     """A host that has not reported for this long is down."""
     host_subset_size: int = 1
+    """Choose at random, seeded by the server's id, among this many of the best hosts."""
     claim_slots: int = 4
+    enabled_filters: tuple[str, ...] = (
+        "ComputeFilter",
+        "ComputeCapabilitiesFilter",
+        "ImagePropertiesFilter",
+        "ServerGroupAntiAffinityFilter",
+        "ServerGroupAffinityFilter",
+    )
+    """Names as in Nova's ``[filter_scheduler]``; their order is the scheduler's own."""
+    max_instances_per_host: int = 50
+    max_io_ops_per_host: int = 8
+    isolated_images: frozenset[str] = frozenset()
+    isolated_hosts: frozenset[str] = frozenset()
+    restrict_isolated_hosts_to_isolated_images: bool = True
+    aggregate_image_properties_isolation_namespace: str | None = None
+    aggregate_image_properties_isolation_separator: str = "."
+    ram_weight_multiplier: float = 1.0
+    cpu_weight_multiplier: float = 1.0
+    disk_weight_multiplier: float = 1.0
+    hypervisor_version_weight_multiplier: float = 1.0
+    io_ops_weight_multiplier: float = -1.0
+    num_instances_weight_multiplier: float = 0.0
+    image_props_weight_multiplier: float = 0.0
+    image_props_weight_setting: dict[str, float] = Field(default_factory=dict)
+    """Factor by image property; empty: every property counts 1."""
+    pci_weight_multiplier: float = Field(default=1.0, ge=0)
+    soft_affinity_weight_multiplier: float = Field(default=1.0, ge=0)
+    soft_anti_affinity_weight_multiplier: float = Field(default=1.0, ge=0)
+    build_failure_weight_multiplier: float = 1000000.0
+    metrics_weight_multiplier: float = 1.0
+    metrics_weight_setting: dict[str, float] = Field(default_factory=dict)
+    """Factor by metric; empty: no metric counts."""
+    metrics_weight_of_unavailable: float = -10000.0
+    """Weight of a host that lacks one of the metrics."""
 
 
 class LimitSettings(_Group):
@@ -144,6 +197,7 @@ class Settings(BaseSettings):
     host: HostSettings = Field(default_factory=HostSettings)
     image: ImageSettings = ImageSettings()
     volume: VolumeSettings = VolumeSettings()
+    network: NetworkSettings = NetworkSettings()
     scheduler: SchedulerSettings = SchedulerSettings()
     limits: LimitSettings = LimitSettings()
     deploy: DeploySettings = DeploySettings()

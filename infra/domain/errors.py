@@ -87,3 +87,9 @@ class NoValidHost(KilonovaError):
     """No host passes the filters, or none had room when it came to the claim."""
 
     code = 400
+
+
+class ClaimLost(KilonovaError):
+    """The host took the claim no more: another was faster, or it changed. Another host, or fresh data, may do."""
+
+    code = 409

@@ -5,6 +5,19 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+DEFAULT_AVAILABILITY_ZONE = "nova"
+"""Zone of hosts that no aggregate puts in one."""
+
+
+class Resources(BaseModel):
+    """An amount of each resource class: VCPU, MEMORY_MB, DISK_GB."""
+
+    model_config = ConfigDict(frozen=True)
+
+    vcpus: int
+    memory_mb: int
+    disk_gb: int
+
 
 class Inventory(BaseModel):
     """What a host offers, before allocation ratios."""
@@ -18,6 +31,20 @@ class Inventory(BaseModel):
     cpu_allocation_ratio: float = 16.0
     ram_allocation_ratio: float = 1.0
     disk_allocation_ratio: float = 1.0
+
+    @property
+    def capacity(self) -> Resources:
+        """What all servers together may claim: (total - reserved) x allocation ratio, as in the Placement API."""
+        return Resources(
+            vcpus=int(self.vcpus * self.cpu_allocation_ratio),
+            memory_mb=max(0, int((self.memory_mb - self.reserved_memory_mb) * self.ram_allocation_ratio)),
+            disk_gb=int(self.disk_gb * self.disk_allocation_ratio),
+        )
+
+    @property
+    def largest(self) -> Resources:
+        """What one server may claim at most: the total, without overcommitment (Placement's ``max_unit``)."""
+        return Resources(vcpus=self.vcpus, memory_mb=self.memory_mb, disk_gb=self.disk_gb)
 
 
 class HostReport(BaseModel):
@@ -41,6 +68,14 @@ class HostReport(BaseModel):
     host_ip: str = "127.0.0.1"
     tunnel_ip: str = "127.0.0.1"
     running_vms: int = 0
+    io_ops: int = 0
+    """Servers being built, copied or moved there now."""
+    pci_devices_free: int = 0
+    """Devices that could be passed through and are not."""
+    metrics: dict[str, float] = Field(default_factory=dict)
+    """Monitor values by name, for the metrics weigher."""
+    traits: tuple[str, ...] = ()
+    """Names as the Placement API has them: ``HW_CPU_X86_AVX2``, ``CUSTOM_GOLD``, ..."""
 
 
 class Host(BaseModel):
@@ -60,7 +95,9 @@ class Host(BaseModel):
     memory_mb_claimed: int = 0
     disk_gb_claimed: int = 0
     servers: int = 0
-    availability_zone: str = "nova"
+    availability_zone: str = DEFAULT_AVAILABILITY_ZONE
+    build_failures: int = 0
+    """Builds that failed there since the last one that succeeded."""
 
     @property
     def name(self) -> str:
@@ -78,3 +115,26 @@ class Claim(BaseModel):
     vcpus: int
     memory_mb: int
     disk_gb: int
+    image_properties: dict[str, str] = Field(default_factory=dict)
+    """Of the server's image; the image properties weigher counts them."""
+    quarantined: bool = False
+    """The server is gone for its user, but the host could not confirm it yet: the room stays taken."""
+
+
+class Aggregate(BaseModel):
+    """A group of hosts that operators make, with metadata; one with ``availability_zone`` is a zone."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: int
+    uuid: str
+    name: str
+    metadata: dict[str, str] = Field(default_factory=dict)
+    hosts: tuple[str, ...] = ()
+    created_at: datetime
+    updated_at: datetime | None = None
+    generation: int = 0
+
+    @property
+    def availability_zone(self) -> str | None:
+        return self.metadata.get("availability_zone")

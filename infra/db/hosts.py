@@ -1,0 +1,206 @@
+"""Compute hosts: enrolment, reports, and the switches that operators have.
+
+What is claimed of a host is written by ``claims.py`` only. ``generation`` counts every change of a host but the
+time of its last report, so that a cache knows which rows to read again.
+"""
+
+import uuid
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import Update, delete, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col
+
+from infra.db.tables.hosts import AggregateHostRow, AggregateRow, ClaimRow, HostRow
+from infra.db.types import now
+from infra.domain.errors import Conflict, NotFound
+from infra.domain.host import DEFAULT_AVAILABILITY_ZONE, Host, HostReport
+
+_NAMESPACE = uuid.UUID("6c1c58c1-6c5b-5c0e-9d9f-1b6f0b1c7d11")
+_COLUMNS = tuple(HostRow.__table__.columns)  # type: ignore[attr-defined]
+_BATCH = 500
+
+
+class Pulse(NamedTuple):
+    """The least a cache has to know of a host to see whether it is stale."""
+
+    name: str
+    generation: int
+    reported_at: datetime
+
+
+def host_id(name: str) -> str:
+    """The id a host gets from its name, the same each time it enrols."""
+    return str(uuid.uuid5(_NAMESPACE, name))
+
+
+def enrol(session: Session, report: HostReport, *, id: str | None = None) -> Host:
+    """Take a host in, or back in after its worker restarted. It is not ready until ``set_ready`` says so.
+
+    Raises:
+        Conflict: the name belongs to a host with another id, or another worker is enrolling it right now.
+    """
+    row = _row(session, report.name)
+    if row is None:
+        row = HostRow(id=id or host_id(report.name), name=report.name, created_at=now(), **_of(report))
+        session.add(row)
+    else:
+        if id is not None and row.id != id:
+            raise Conflict(f"Host {report.name} is enrolled with another id.")
+        for name, value in _of(report).items():
+            setattr(row, name, value)
+        row.ready = False
+        row.generation += 1
+    try:
+        session.flush()
+    except IntegrityError as error:
+        raise Conflict(f"Host {report.name} is being enrolled by another worker, or its id is taken.") from error
+    return get(session, report.name)
+
+
+def report(session: Session, report: HostReport) -> None:
+    """Note that a host is alive, and what it has now.
+
+    Raises:
+        NotFound: it never enrolled, or was deleted.
+    """
+    known = session.execute(select(col(HostRow.report)).where(col(HostRow.name) == report.name)).scalar_one_or_none()
+    if known is None:
+        raise NotFound(f"Compute host {report.name} could not be found.")
+    if known == report.model_dump(mode="json"):
+        _update(session, report.name, reported_at=now())
+    else:
+        _change(session, report.name, **_of(report))
+
+
+def set_ready(session: Session, name: str, ready: bool) -> None:
+    """Its worker has paid its debts and polls its queues (or does so no more)."""
+    _change(session, name, ready=ready)
+
+
+def enable(session: Session, name: str) -> None:
+    _change(session, name, enabled=True, disabled_reason=None)
+
+
+def disable(session: Session, name: str, reason: str | None = None) -> None:
+    _change(session, name, enabled=False, disabled_reason=reason)
+
+
+def force_down(session: Session, name: str, forced_down: bool) -> None:
+    """An operator says that the host is fenced: surely off, whatever its worker reported."""
+    _change(session, name, forced_down=forced_down)
+
+
+def build_failed(session: Session, name: str) -> None:
+    _change(session, name, build_failures=HostRow.build_failures + 1)
+
+
+def build_succeeded(session: Session, name: str) -> None:
+    """Forget earlier failures; unknown hosts and hosts without any are left alone."""
+    session.execute(
+        update(HostRow)
+        .where(col(HostRow.name) == name, col(HostRow.build_failures) > 0)
+        .values(build_failures=0, generation=col(HostRow.generation) + 1)
+    )
+
+
+def remove(session: Session, name: str) -> None:
+    """Forget a host and its places in aggregates.
+
+    Raises:
+        NotFound: there is none of this name.
+        Conflict: servers have claims there.
+    """
+    row = session.execute(select(HostRow).where(col(HostRow.name) == name).with_for_update()).scalar_one_or_none()
+    if row is None:
+        raise NotFound(f"Compute host {name} could not be found.")
+    if session.execute(select(col(ClaimRow.server_id)).where(col(ClaimRow.host) == name).limit(1)).first():
+        raise Conflict(f"Compute host {name} still has servers.")
+    ids = select(col(AggregateHostRow.aggregate_id)).where(col(AggregateHostRow.host) == name)
+    session.execute(
+        update(AggregateRow).where(col(AggregateRow.id).in_(ids)).values(generation=col(AggregateRow.generation) + 1)
+    )
+    session.execute(delete(AggregateHostRow).where(col(AggregateHostRow.host) == name))
+    session.delete(row)
+
+
+def get(session: Session, name: str) -> Host:
+    """Raises NotFound if there is none of this name."""
+    found = snapshot(session, (name,))
+    if not found:
+        raise NotFound(f"Compute host {name} could not be found.")
+    return found[0]
+
+
+def get_by_id(session: Session, id: str) -> Host:
+    """Raises NotFound if there is none with this id."""
+    name = session.execute(select(col(HostRow.name)).where(col(HostRow.id) == id)).scalar_one_or_none()
+    if name is None:
+        raise NotFound(f"Compute host {id} could not be found.")
+    return get(session, name)
+
+
+def snapshot(session: Session, names: Collection[str] | None = None) -> list[Host]:
+    """All hosts (or those named that exist), by name."""
+    query = select(*_COLUMNS).order_by(col(HostRow.name))
+    if names is None:
+        rows = session.execute(query).mappings().all()
+    else:
+        ordered = sorted(set(names))
+        batches = [ordered[i : i + _BATCH] for i in range(0, len(ordered), _BATCH)]
+        rows = [
+            row for batch in batches for row in session.execute(query.where(col(HostRow.name).in_(batch))).mappings()
+        ]
+    zones = _zones(session)
+    return [
+        Host.model_validate({**row, "availability_zone": zones.get(row["name"], DEFAULT_AVAILABILITY_ZONE)})
+        for row in rows
+    ]
+
+
+def pulses(session: Session) -> list[Pulse]:
+    """Generation and last report of every host: cheap enough to ask each second."""
+    rows = session.execute(select(col(HostRow.name), col(HostRow.generation), col(HostRow.reported_at)))
+    return [Pulse(*row) for row in rows]
+
+
+def _zones(session: Session) -> dict[str, str]:
+    zones: dict[int | None, str] = {
+        id: metadata["availability_zone"]
+        for id, metadata in session.execute(select(col(AggregateRow.id), col(AggregateRow.aggregate_metadata)))
+        if metadata.get("availability_zone")
+    }
+    if not zones:
+        return {}
+    rows = session.execute(
+        select(col(AggregateHostRow.host), col(AggregateHostRow.aggregate_id)).where(
+            col(AggregateHostRow.aggregate_id).in_(zones)
+        )
+    )
+    return {host: zones[id] for host, id in rows}
+
+
+def _row(session: Session, name: str) -> HostRow | None:
+    return session.execute(select(HostRow).where(col(HostRow.name) == name).with_for_update()).scalar_one_or_none()
+
+
+def _of(report: HostReport) -> dict[str, Any]:
+    largest, capacity = report.inventory.largest, report.inventory.capacity
+    return {
+        "report": report.model_dump(mode="json"),
+        "reported_at": now(),
+        **largest.model_dump(),
+        **{f"{name}_capacity": value for name, value in capacity.model_dump().items()},
+    }
+
+
+def _change(session: Session, name: str, **values: Any) -> None:
+    _update(session, name, generation=col(HostRow.generation) + 1, **values)
+
+
+def _update(session: Session, name: str, **values: Any) -> None:
+    statement: Update = update(HostRow).where(col(HostRow.name) == name).values(**values)
+    if session.connection().execute(statement).rowcount == 0:
+        raise NotFound(f"Compute host {name} could not be found.")

@@ -1,0 +1,103 @@
+"""Rows of hosts, aggregates, server groups and claims.
+
+``infra/db/hosts.py`` writes hosts, ``claims.py`` alone writes claims and what is claimed of a host.
+"""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Index
+from sqlmodel import Field, SQLModel
+
+from infra.db.types import Json, UtcDateTime
+
+
+class HostRow(SQLModel, table=True):
+    __tablename__ = "hosts"
+
+    id: str = Field(primary_key=True)
+    name: str = Field(unique=True)
+    report: dict[str, Any] = Field(sa_type=Json)
+    enabled: bool = True
+    disabled_reason: str | None = None
+    forced_down: bool = False
+    ready: bool = False
+    reported_at: datetime = Field(sa_type=UtcDateTime)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    generation: int = 0
+    vcpus: int
+    memory_mb: int
+    disk_gb: int
+    vcpus_capacity: int
+    memory_mb_capacity: int
+    disk_gb_capacity: int
+    vcpus_claimed: int = 0
+    memory_mb_claimed: int = 0
+    disk_gb_claimed: int = 0
+    servers: int = 0
+    build_failures: int = 0
+
+
+class AggregateRow(SQLModel, table=True):
+    __tablename__ = "aggregates"
+
+    id: int | None = Field(default=None, primary_key=True)
+    uuid: str = Field(unique=True)
+    name: str = Field(unique=True)
+    aggregate_metadata: dict[str, str] = Field(sa_type=Json)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    updated_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    generation: int = 0
+
+
+class AggregateHostRow(SQLModel, table=True):
+    __tablename__ = "aggregate_hosts"
+
+    aggregate_id: int = Field(primary_key=True)
+    host: str = Field(primary_key=True, index=True)
+
+
+class ServerGroupRow(SQLModel, table=True):
+    __tablename__ = "server_groups"
+
+    id: str = Field(primary_key=True)
+    project_id: str = Field(index=True)
+    user_id: str
+    name: str
+    policy: str
+    max_server_per_host: int = 1
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ServerGroupMemberRow(SQLModel, table=True):
+    """A server is in one group at most."""
+
+    __tablename__ = "server_group_members"
+
+    server_id: str = Field(primary_key=True)
+    group_id: str = Field(index=True)
+    position: int = 0
+
+
+class ClaimRow(SQLModel, table=True):
+    __tablename__ = "claims"
+    __table_args__ = (Index("ix_claims_host", "host"),)
+
+    server_id: str = Field(primary_key=True)
+    attempt: int = Field(primary_key=True)
+    host: str
+    vcpus: int
+    memory_mb: int
+    disk_gb: int
+    image_properties: dict[str, str] = Field(sa_type=Json)
+    quarantined: bool = False
+
+
+class ClosedAttemptRow(SQLModel, table=True):
+    """An attempt whose claim was released, or never came: a claim that arrives late is refused."""
+
+    __tablename__ = "closed_attempts"
+
+    server_id: str = Field(primary_key=True)
+    attempt: int = Field(primary_key=True)
+    closed_at: datetime = Field(sa_type=UtcDateTime, index=True)
