@@ -82,13 +82,16 @@ def _scopes(client: str) -> list[dict[str, object]]:
             _mapper(
                 "organization",
                 "oidc-organization-membership-mapper",
-                **{"addOrganizationId": "true", "claim.name": "organization", "jsonType.label": "JSON"},
+                **{
+                    "addOrganizationId": "true",
+                    "claim.name": "organization",
+                    "jsonType.label": "JSON",
+                    # Without it Keycloak writes the alias alone, whatever else is asked for.
+                    "multivalued": "true",
+                },
             ),
-            _mapper(
-                "roles",
-                "oidc-organization-group-membership-mapper",
-                **{"addGroupRoleMappings": "true", "claim.name": "organization", "jsonType.label": "JSON"},
-            ),
+            # Adds to the claim of the mapper before; with a claim name of its own it would replace it.
+            _mapper("roles", "oidc-organization-group-membership-mapper", addGroupRoleMappings="true"),
         ),
         _scope(
             "system",
