@@ -26,8 +26,11 @@ class NetworkBackend(Protocol):
     def plug(self, server_id: str, hostname: str, nic: Nic) -> Plugged:
         """Make the network exist here and let DHCP answer for this port.
 
+        Plugging again with another description changes what the port gets.
+
         Raises:
             HostRejected: this host could not do it.
+            BuildAborted: the description is malformed, so that no host could; nothing was done.
         """
         ...
 
@@ -41,4 +44,16 @@ class NetworkBackend(Protocol):
 
     def leftovers(self) -> list[str]:
         """Names of bridges, namespaces, taps and processes of ours that no plugged port accounts for."""
+        ...
+
+    def remove_leftovers(self) -> list[str]:
+        """Remove what ``leftovers`` names and return those names."""
+        ...
+
+    def heal(self) -> list[str]:
+        """Mend what died or was taken away since it was plugged; ids of the networks that needed it."""
+        ...
+
+    def set_peers(self, vni: int, tunnel_ips: list[str]) -> None:
+        """Make exactly these the other hosts that have guests in the network of this VXLAN identifier."""
         ...

@@ -1,0 +1,219 @@
+"""Networking of a Linux host: bridges, VXLAN, and one DHCP server a network, converged to the files of its ports."""
+
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from pathlib import Path
+
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from infra.domain.errors import HostRejected
+from infra.domain.network import Nic
+from infra.network import dhcp, names
+from infra.network.backend import Plugged
+from infra.network.linux import dnsmasq, inside, leases, leftovers, links, locks, netns
+from infra.network.port_files import PluggedPort, PortFiles
+from infra.settings import HostSettings
+
+_log = logging.getLogger(__name__)
+
+
+class LinuxNetworkBackend:
+    """The networks of one host. What is to be stands in ``<directory>/ports``; every call converges to it.
+
+    Args:
+        host: prefix of all names, tunnel address and port. Hosts that share a machine need a prefix each.
+        directory: where the port files and those of the DHCP servers live; belongs to this host alone.
+        on_change: called, in any thread, after a network came to this host or left it.
+    """
+
+    def __init__(self, host: HostSettings, directory: Path, on_change: Callable[[], None] = lambda: None) -> None:
+        self._prefix = names.check_prefix(host.interface_prefix)
+        self._host = host
+        self._directory = directory.resolve()
+        self._networks = self._directory / "networks"
+        self._locks = self._directory / "locks"
+        for made in (self._directory, self._networks, self._locks):
+            made.mkdir(parents=True, exist_ok=True)
+        self.ports = PortFiles(self._directory / "ports")
+        self._owner = "kilonova-" + sha256(os.fsencode(self._directory)).hexdigest()[:12]
+        self._on_change = on_change
+        self._built: dict[str, tuple[links.Devices, list[str]]] = {}
+        self._peers: dict[int, list[str]] = {}
+
+    def plug(self, server_id: str, hostname: str, nic: Nic) -> Plugged:
+        dhcp.check(nic)
+        with self._errors("plug a port"):
+            self.ports.write(PluggedPort(server_id=server_id, hostname=hostname, nic=nic))
+            self._converge(nic.network_id)
+        return Plugged(
+            port_id=nic.port_id,
+            bridge=names.bridge(self._prefix, nic.network_id),
+            tap=names.tap(self._prefix, nic.port_id),
+            mtu=nic.mtu,
+        )
+
+    def unplug(self, server_id: str, port_id: str) -> None:
+        with self._errors("unplug a port"):
+            port = self.ports.remove(port_id)
+            if port is not None:
+                self._converge(port.nic.network_id)
+
+    def plugged(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for port in self.ports.all():
+            found.setdefault(port.server_id, []).append(port.nic.port_id)
+        return found
+
+    def namespaces(self) -> dict[str, str]:
+        """Namespaces of the networks on this host by network id: where metadata has to be served."""
+        return {port.nic.network_id: names.namespace(self._prefix, port.nic.network_id) for port in self.ports.all()}
+
+    def heal(self) -> list[str]:
+        wanted = {port.nic.network_id for port in self.ports.all()}
+        with self._errors("mend the networks"):
+            links.let_bridged_frames_pass()
+            unfinished = {entry.name for entry in self._networks.iterdir()} - wanted
+            return [network_id for network_id in sorted(wanted | unfinished) if self._converge(network_id)]
+
+    def set_peers(self, vni: int, tunnel_ips: list[str]) -> None:
+        self._peers[vni] = list(tunnel_ips)
+        with self._errors("set the peers of a tunnel"), IPRoute() as ip:
+            for network_id in {port.nic.network_id for port in self.ports.all() if port.nic.vni == vni}:
+                links.set_peers(ip, names.tunnel(self._prefix, network_id), tunnel_ips)
+
+    def leftovers(self) -> list[str]:
+        with self._errors("look for leftovers"):
+            return leftovers.find(self._prefix, self._owner, self._networks, self.ports).names()
+
+    def remove_leftovers(self) -> list[str]:
+        with self._errors("remove leftovers"), locks.held(self._locks / "all"):
+            found = leftovers.find(self._prefix, self._owner, self._networks, self.ports)
+            leftovers.remove(found)
+        return found.names()
+
+    def _converge(self, network_id: str) -> bool:
+        """Make the network what its ports ask for; True when something had died or was not yet there."""
+        with locks.held(self._locks / "all", shared=True), self._lock(network_id) as lock:
+            ports = self.ports.of_network(network_id)
+            if not ports:
+                self._tear_down(network_id)
+                lock.unlink(missing_ok=True)
+                self._on_change()
+                return True
+            devices = self._devices(ports)
+            directory = self._networks / network_id
+            directory.mkdir(exist_ok=True)
+            user = dnsmasq.unprivileged_user(directory)
+            arguments = dhcp.arguments(directory, dhcp.ranges(ports), mtu=devices.mtu, user=user)
+            mended = not self._stands(devices, arguments)
+            self._write(directory, ports, restart=mended)
+            if mended:
+                self._build(devices, ports, arguments)
+                self._on_change()
+            return mended
+
+    def _stands(self, devices: links.Devices, arguments: list[str]) -> bool:
+        if self._built.get(devices.network_id) != (devices, arguments) or not links.present(devices):
+            return False
+        pid = dnsmasq.find(self._networks / devices.network_id)
+        return pid is not None and dnsmasq.runs(pid, arguments, netns.inode(devices.namespace))
+
+    def _build(self, devices: links.Devices, ports: Sequence[PluggedPort], arguments: list[str]) -> None:
+        directory = self._networks / devices.network_id
+        served = dhcp.ranges(ports)
+        links.let_bridged_frames_pass()
+        within = inside.has_device(devices.namespace)
+        with IPRoute() as ip:
+            links.ensure(ip, devices, self._owner)
+            links.ensure_veth(ip, devices, self._owner, inside=within)
+            if devices.vni in self._peers:
+                links.set_peers(ip, devices.tunnel, self._peers[devices.vni])
+
+        def start() -> None:
+            inside.configure(served, devices.mtu)
+            if dnsmasq.find(directory) is None:
+                dnsmasq.start(arguments)
+
+        pid = dnsmasq.find(directory)
+        if pid is None or not dnsmasq.runs(pid, arguments, netns.inode(devices.namespace)):
+            dnsmasq.stop(directory)
+            leases.forget(directory)
+        netns.run_in(devices.namespace, start)
+        dnsmasq.reload(directory)
+        self._built[devices.network_id] = (devices, arguments)
+
+    def _write(self, directory: Path, ports: Sequence[PluggedPort], *, restart: bool) -> None:
+        """Write what the DHCP server rereads and, unless it is started anew anyway, have it do so."""
+        before = _read(directory / "hosts")
+        hosts = dhcp.hosts(ports)
+        changed = _replace(directory / "options", dhcp.options(ports))
+        changed = _replace(directory / "hosts", hosts) or changed
+        if restart or not changed:
+            return
+        if leases.hinder(directory, set(hosts.splitlines()) - set(before.splitlines())):
+            # The server gives no address away while it believes that its last user still has it.
+            dnsmasq.stop(directory)
+            leases.forget(directory)
+            devices, arguments = self._built[directory.name]
+            netns.run_in(devices.namespace, lambda: dnsmasq.start(arguments))
+        else:
+            dnsmasq.reload(directory)
+
+    def _tear_down(self, network_id: str) -> None:
+        self._built.pop(network_id, None)
+        dnsmasq.stop(self._networks / network_id)
+        netns.remove(names.namespace(self._prefix, network_id))
+        with IPRoute() as ip:
+            kinds = (names.veth, names.tunnel, names.bridge)
+            links.remove(ip, [kind(self._prefix, network_id) for kind in kinds])
+        shutil.rmtree(self._networks / network_id, ignore_errors=True)
+
+    def _devices(self, ports: Sequence[PluggedPort]) -> links.Devices:
+        newest = ports[-1].nic
+        return links.Devices(
+            prefix=self._prefix,
+            network_id=newest.network_id,
+            vni=newest.vni,
+            mtu=newest.mtu,
+            tunnel_ip=self._host.tunnel_ip,
+            vxlan_port=self._host.vxlan_port,
+        )
+
+    @contextmanager
+    def _lock(self, network_id: str) -> Iterator[Path]:
+        path = self._locks / names.check_id(network_id)
+        with locks.held(path):
+            yield path
+
+    @contextmanager
+    def _errors(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, NetlinkError) as error:
+            _log.exception("could not %s", what)
+            raise HostRejected(f"This host could not {what}.") from error
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def _replace(path: Path, text: str) -> bool:
+    """Write the file whole, readable by the DHCP server's user; False when it holds just that already."""
+    if path.exists() and path.read_text() == text:
+        return False
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
+    with os.fdopen(handle, "w") as file:
+        file.write(text)
+        os.fchmod(file.fileno(), 0o644)
+    os.replace(temporary, path)
+    return True

@@ -1,0 +1,73 @@
+"""Finding and removing what no plugged port of this host accounts for."""
+
+import re
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+from pyroute2 import IPRoute
+
+from infra.network import names
+from infra.network.linux import dnsmasq, links, netns
+from infra.network.port_files import PortFiles
+
+_OWNER = re.compile(r"kilonova-[0-9a-f]{12}/", re.ASCII)
+
+
+class Leftovers(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    devices: tuple[str, ...]
+    namespaces: tuple[str, ...]
+    processes: tuple[tuple[int, Path], ...]
+
+    def names(self) -> list[str]:
+        return [*self.devices, *self.namespaces, *(f"dnsmasq {directory.name}" for _, directory in self.processes)]
+
+
+def find(prefix: str, owner: str, networks: Path, ports: PortFiles) -> Leftovers:
+    """What carries this host's prefix, or serves a folder of its ``networks``, and belongs to no port.
+
+    What is there is read before what is to be: a port that is plugged meanwhile is written down before
+    anything is made for it, and so is never taken for a leftover.
+    """
+    with IPRoute() as ip:
+        there = links.all_names(ip)
+    namespaces = netns.names()
+    processes = [(pid, directory) for pid, directory in dnsmasq.scan() if directory.parent == networks]
+
+    plugged = ports.all()
+    network_ids = {port.nic.network_id for port in plugged}
+    wanted = {names.tap(prefix, port.nic.port_id) for port in plugged}
+    for network_id in network_ids:
+        wanted |= {kind(prefix, network_id) for kind in (names.bridge, names.tunnel, names.veth)}
+    ours = re.compile(rf"{prefix}[bxvt][0-9a-z]{{8,}}", re.ASCII)
+    foreign = {name for name, alias in there.items() if _OWNER.match(alias) and not alias.startswith(f"{owner}/")}
+    return Leftovers(
+        devices=tuple(sorted(name for name in there if ours.fullmatch(name) and name not in wanted | foreign)),
+        namespaces=tuple(
+            name
+            for name in namespaces
+            if (owner_id := _network_of(name, prefix))
+            and owner_id not in network_ids
+            and names.bridge(prefix, owner_id) not in foreign
+        ),
+        processes=tuple((pid, directory) for pid, directory in processes if directory.name not in network_ids),
+    )
+
+
+def remove(found: Leftovers) -> None:
+    for pid, directory in found.processes:
+        dnsmasq.stop(directory, pid)
+    for name in found.namespaces:
+        netns.remove(name)
+    with IPRoute() as ip:
+        links.remove(ip, found.devices)
+
+
+def _network_of(namespace: str, prefix: str) -> str | None:
+    if not namespace.startswith(f"{prefix}-"):
+        return None
+    try:
+        return names.check_id(namespace.removeprefix(f"{prefix}-"))
+    except ValueError:
+        return None

@@ -1,0 +1,230 @@
+"""The host's devices of one network by netlink: bridge, tunnel, and the pair of veths that leads into its namespace."""
+
+import errno
+import hashlib
+import ipaddress
+import socket
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from pyroute2 import IPRoute
+from pyroute2.netlink.exceptions import NetlinkError
+
+from infra.domain.errors import HostRejected
+from infra.network import names
+
+AGEING_CENTISECONDS = 30000
+_SYSCTL = Path("/proc/sys/net")
+_EVERY_MAC = "00:00:00:00:00:00"
+
+
+class Devices(BaseModel):
+    """What a network's devices are to be."""
+
+    model_config = ConfigDict(frozen=True)
+
+    prefix: str
+    network_id: str
+    vni: int
+    mtu: int
+    tunnel_ip: str
+    vxlan_port: int
+
+    @property
+    def bridge(self) -> str:
+        return names.bridge(self.prefix, self.network_id)
+
+    @property
+    def tunnel(self) -> str:
+        return names.tunnel(self.prefix, self.network_id)
+
+    @property
+    def veth(self) -> str:
+        return names.veth(self.prefix, self.network_id)
+
+    @property
+    def namespace(self) -> str:
+        return names.namespace(self.prefix, self.network_id)
+
+    @property
+    def dhcp_mac(self) -> str:
+        """The same on every host, so that a guest that moves finds its DHCP server where it was."""
+        digest = hashlib.sha256(self.network_id.encode()).digest()
+        return ":".join(f"{byte:02x}" for byte in bytes([0x02]) + digest[:5])
+
+
+def index(name: str) -> int | None:
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return None
+
+
+def present(devices: Devices) -> bool:
+    """Whether all devices exist: the quick look of the hot path, ``ensure`` is the thorough one."""
+    return all(index(name) for name in (devices.bridge, devices.tunnel, devices.veth))
+
+
+def ensure(ip: IPRoute, devices: Devices, owner: str) -> None:
+    """Make the bridge and the tunnel what they are to be; guests' taps stay where they are.
+
+    Raises:
+        HostRejected: another network or another host's directory has the name or the VNI.
+    """
+    bridge = _ensure_bridge(ip, devices, owner)
+    _ensure_tunnel(ip, devices, bridge, owner)
+
+
+def ensure_veth(ip: IPRoute, devices: Devices, owner: str, *, inside: bool) -> None:
+    """Make the pair whose one end is in the bridge and the other in the namespace.
+
+    Args:
+        ip: netlink of the host.
+        devices: what they are to be.
+        owner: whose they are.
+        inside: whether the namespace has its end of a pair already.
+    """
+    bridge = index(devices.bridge)
+    here = index(devices.veth)
+    if here is not None and not inside:
+        ip.link("del", index=here)
+        here = None
+    if here is None:
+        peer = {"ifname": names.DHCP_DEVICE, "net_ns_fd": devices.namespace, "address": devices.dhcp_mac}
+        ip.link("add", ifname=devices.veth, kind="veth", peer=peer | {"mtu": devices.mtu}, mtu=devices.mtu)
+        here = socket.if_nametoindex(devices.veth)
+    _no_host_address(devices.veth)
+    _enslave(ip, here, bridge, devices, owner)
+
+
+def remove(ip: IPRoute, devices_or_names: Iterable[str]) -> None:
+    """Delete devices by name; "not there" is success."""
+    for name in devices_or_names:
+        found = index(name)
+        if found is None:
+            continue
+        try:
+            ip.link("del", index=found)
+        except NetlinkError as error:
+            if error.code != errno.ENODEV:
+                raise
+
+
+def all_names(ip: IPRoute) -> dict[str, str]:
+    """Every device of the host with its alias ("" where it has none)."""
+    return {link.get_attr("IFLA_IFNAME"): link.get_attr("IFLA_IFALIAS") or "" for link in ip.get_links()}
+
+
+def set_peers(ip: IPRoute, tunnel: str, peers: Iterable[str]) -> None:
+    """Make exactly these the hosts that get what is meant for every guest and for those not yet learnt."""
+    device = index(tunnel)
+    if device is None:
+        return
+    wanted = {str(ipaddress.ip_address(peer)) for peer in peers}
+    present_now = {
+        entry.get_attr("NDA_DST")
+        for entry in ip.fdb("dump", ifindex=device)
+        if entry.get_attr("NDA_LLADDR") == _EVERY_MAC and entry.get_attr("NDA_DST")
+    }
+    for peer in sorted(wanted - present_now):
+        ip.fdb("append", ifindex=device, lladdr=_EVERY_MAC, dst=peer)
+    for peer in sorted(present_now - wanted):
+        ip.fdb("del", ifindex=device, lladdr=_EVERY_MAC, dst=peer)
+
+
+def let_bridged_frames_pass() -> None:
+    """Keep the host's packet filter off bridged frames, which another program's DROP policy would otherwise lose.
+
+    A bridge that wants the filter (security groups) asks for it by its own ``nf_call_iptables``.
+    """
+    for family in ("iptables", "ip6tables", "arptables"):
+        setting = _SYSCTL / "bridge" / f"bridge-nf-call-{family}"
+        if setting.exists() and setting.read_text().strip() != "0":
+            setting.write_text("0")
+
+
+def alias(owner: str, network_id: str) -> str:
+    return f"{owner}/{network_id}"
+
+
+def _get(ip: IPRoute, device: int) -> Any:
+    return ip.link("get", index=device)[0]
+
+
+def _ensure_bridge(ip: IPRoute, devices: Devices, owner: str) -> int:
+    wanted = alias(owner, devices.network_id)
+    bridge = index(devices.bridge)
+    if bridge is None:
+        ip.link(
+            "add",
+            ifname=devices.bridge,
+            kind="bridge",
+            br_stp_state=0,
+            br_forward_delay=0,
+            br_ageing_time=AGEING_CENTISECONDS,
+            br_mcast_snooping=0,
+        )
+        bridge = socket.if_nametoindex(devices.bridge)
+    else:
+        there = _get(ip, bridge).get_attr("IFLA_IFALIAS") or wanted
+        if there != wanted:
+            raise HostRejected(f"The bridge {devices.bridge} on this host belongs to somebody else.")
+    _no_host_address(devices.bridge)
+    ip.link("set", index=bridge, ifalias=wanted, mtu=devices.mtu, state="up")
+    return bridge
+
+
+def _ensure_tunnel(ip: IPRoute, devices: Devices, bridge: int, owner: str) -> None:
+    tunnel = index(devices.tunnel)
+    if tunnel is not None and not _is_tunnel_of(_get(ip, tunnel), devices):
+        ip.link("del", index=tunnel)
+        tunnel = None
+    if tunnel is None:
+        local = "vxlan_local" if ipaddress.ip_address(devices.tunnel_ip).version == 4 else "vxlan_local6"
+        try:
+            ip.link(
+                "add",
+                ifname=devices.tunnel,
+                kind="vxlan",
+                vxlan_id=devices.vni,
+                vxlan_port=devices.vxlan_port,
+                **{local: devices.tunnel_ip},
+            )
+        except NetlinkError as error:
+            if error.code == errno.EEXIST:
+                raise HostRejected(f"Another device of this host has the VXLAN identifier {devices.vni}.") from error
+            raise
+        tunnel = socket.if_nametoindex(devices.tunnel)
+    _no_host_address(devices.tunnel)
+    _enslave(ip, tunnel, bridge, devices, owner)
+
+
+def _is_tunnel_of(link: Any, devices: Devices) -> bool:
+    data = (link.get_attr("IFLA_LINKINFO") or link).get_attr("IFLA_INFO_DATA")
+    if data is None:
+        return False
+    local = data.get_attr("IFLA_VXLAN_LOCAL") or data.get_attr("IFLA_VXLAN_LOCAL6")
+    found = (data.get_attr("IFLA_VXLAN_ID"), data.get_attr("IFLA_VXLAN_PORT"), local)
+    return found == (devices.vni, devices.vxlan_port, devices.tunnel_ip)
+
+
+def _enslave(ip: IPRoute, device: int, bridge: int | None, devices: Devices, owner: str) -> None:
+    """Put a port of ours into the bridge, isolated: DHCP and metadata of this host answer its own guests only."""
+    text = alias(owner, devices.network_id)
+    ip.link("set", index=device, master=bridge, mtu=devices.mtu, ifalias=text, state="up")
+    ip.brport("set", index=device, isolated=1)
+
+
+def _no_host_address(name: str) -> None:
+    """Keep the host's own addresses out of a guests' network, for neighbours and for forged packets."""
+    for setting, value in (
+        ("ipv6/conf/{}/disable_ipv6", "1"),
+        ("ipv4/conf/{}/rp_filter", "1"),
+        ("ipv4/conf/{}/arp_ignore", "8"),
+        ("ipv4/conf/{}/forwarding", "0"),
+    ):
+        path = _SYSCTL / setting.format(name)
+        if path.exists():
+            path.write_text(value)
