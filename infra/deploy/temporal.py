@@ -7,8 +7,7 @@ from pathlib import Path
 from temporalio.client import Client
 
 from infra.settings import Settings
-
-SEARCH_ATTRIBUTES = ("KilonovaServer", "KilonovaProject", "KilonovaHost", "KilonovaPhase")
+from infra.temporal import attributes
 
 # WAL without a sync at every commit trebles the throughput; what was acknowledged survives a kill.
 _PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL")
@@ -42,7 +41,7 @@ def command(settings: Settings) -> list[str]:
         arguments += ["--sqlite-pragma", pragma]
     for key, value in _DYNAMIC.items():
         arguments += ["--dynamic-config-value", f"{key}={value}"]
-    for name in SEARCH_ATTRIBUTES:
+    for name in attributes.NAMES:
         arguments += ["--search-attribute", f"{name}=Keyword"]
     return arguments
 

@@ -1,0 +1,75 @@
+"""``make up`` from beginning to end: each step looks whether it is done already, and does what is missing."""
+
+import asyncio
+import sys
+
+from rich.console import Console
+
+from infra.deploy import clients, config, demo, keycloak, people, seeds, shell, venvs
+from infra.deploy.demo import Demo
+from infra.deploy.problems import SetupError
+from infra.deploy.progress import Steps
+from infra.deploy.rest import Cloud
+from infra.deploy.stack import Stack
+from infra.domain.errors import KilonovaError
+from infra.identity.keycloak import KeycloakProvider
+from infra.settings import Settings
+
+
+def up(settings: Settings, console: Console) -> Demo:
+    """Install, start and fill the stack of ``settings``, and boot its first server.
+
+    Raises:
+        SetupError: a step can't be done.
+    """
+    settings = config.ensure(settings)
+    with Steps(console) as steps:
+        steps.together(
+            {
+                "the openstack client": lambda: _client(settings),
+                "the guest image": lambda: _guest(settings),
+                f"Keycloak {keycloak.VERSION}": lambda: keycloak.install(settings),
+            }
+        )
+        stack = Stack(settings)
+        for name in stack.programs:
+            with steps.step(name):
+                stack.start([name])
+        with steps.step("projects, users and roles"):
+            _people(settings)
+        with steps.step("flavors, images, network and key"):
+            network_id = _seed(settings)
+        with steps.step("the compute host"):
+            demo.wait_for_host(Cloud(settings, "kilonova-admin"), settings)
+        with steps.step(f"the server {demo.NAME}"):
+            return demo.boot(settings, network_id)
+
+
+def _client(settings: Settings) -> None:
+    venvs.ensure(settings, "client")
+    clients.write(settings)
+
+
+def _guest(settings: Settings) -> None:
+    directory = seeds.guest_directory(settings)
+    if not all((directory / name).exists() for name in ("vmlinuz", "initrd.img", "disk.qcow2")):
+        mend = "The guest is built from Debian packages: check /etc/apt/sources.list, run `apt-get update`."
+        log = config.log_directory(settings) / "setup.log"
+        shell.run([sys.executable, "-m", "infra.deploy.guest", directory], mend=mend, log=log, cwd=config.ROOT)
+    seeds.prepare_images(settings)
+
+
+def _people(settings: Settings) -> None:
+    try:
+        asyncio.run(people.ensure(KeycloakProvider(settings.keycloak), settings.deploy.passwords))
+    except KilonovaError as error:
+        log = config.log_directory(settings) / "keycloak.log"
+        raise SetupError(f"Keycloak refused: {error}.", f"Its log is {log}.") from error
+
+
+def _seed(settings: Settings) -> str:
+    admin = Cloud(settings, "kilonova-admin")
+    seeds.flavors(admin)
+    seeds.images(admin, seeds.guest_directory(settings))
+    seeds.key(Cloud(settings, "kilonova"), settings)
+    return seeds.network(admin)
