@@ -6,8 +6,7 @@ request its id, squeezes double slashes and drops trailing ones (clients send al
 
 import re
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 
 from fastapi import FastAPI
 from starlette.responses import JSONResponse
@@ -65,17 +64,3 @@ def _split(path: str) -> tuple[str, str]:
     squeezed = re.sub(r"/{2,}", "/", path)
     service, _, rest = squeezed.lstrip("/").partition("/")
     return service, "/" + rest.rstrip("/")
-
-
-def sub_application(title: str, services: Services) -> FastAPI:
-    """A service's empty application, with nothing of FastAPI's own paths."""
-
-    @asynccontextmanager
-    async def nothing(app: FastAPI) -> AsyncIterator[None]:
-        yield
-
-    app = FastAPI(
-        title=title, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=nothing
-    )
-    app.state.services = services
-    return app

@@ -1,9 +1,11 @@
 """What the services' routes work with, made once per process in ``api/app.py``."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, FastAPI, Request
 from temporalio.client import Client
 
 from infra.db.engine import Database
@@ -32,3 +34,17 @@ def services(request: Request) -> Services:
 
 
 ServicesDep = Annotated[Services, Depends(services)]
+
+
+def sub_application(title: str, services: Services) -> FastAPI:
+    """A service's empty application, with nothing of FastAPI's own paths."""
+
+    @asynccontextmanager
+    async def nothing(app: FastAPI) -> AsyncIterator[None]:
+        yield
+
+    app = FastAPI(
+        title=title, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, lifespan=nothing
+    )
+    app.state.services = services
+    return app
