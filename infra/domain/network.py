@@ -20,6 +20,7 @@ class Network(BaseModel):
     mtu: int = 1450
     vni: int
     """VXLAN network identifier; unique among networks that exist."""
+    availability_zone_hints: tuple[str, ...] = ()
     subnet_ids: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     created_at: datetime
@@ -95,6 +96,55 @@ class Port(BaseModel):
     created_at: datetime
     updated_at: datetime
     revision: int = 0
+
+
+class AddressWish(BaseModel):
+    """An element of a request's ``fixed_ips``: a subnet, an address, or both."""
+
+    model_config = ConfigDict(frozen=True)
+
+    subnet_id: str | None = None
+    ip_address: str | None = None
+
+
+class NewPort(BaseModel):
+    """A port as it is asked for: what is None is chosen by the service."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    project_id: str
+    network_id: str
+    name: str = ""
+    description: str = ""
+    mac_address: str | None = None
+    fixed_ips: tuple[AddressWish, ...] | None = None
+    """None: one address of each IP version the network has; empty: none."""
+    admin_state_up: bool = True
+    status: str = "DOWN"
+    device_id: str = ""
+    device_owner: str = ""
+    host: str = ""
+    binding_profile: dict[str, Any] = Field(default_factory=dict)
+    vnic_type: str = "normal"
+    security_group_ids: tuple[str, ...] | None = None
+    """None: the project's ``default`` group, where port security is on."""
+    port_security_enabled: bool | None = None
+    """None: as the network says."""
+    allowed_address_pairs: tuple[dict[str, str], ...] = ()
+    extra_dhcp_opts: tuple[dict[str, Any], ...] = ()
+
+
+class NetworkQuota(BaseModel):
+    """How many of each a project may have; -1 is no limit. Names as in ``/v2.0/quotas``."""
+
+    model_config = ConfigDict(frozen=True)
+
+    network: int = 100
+    subnet: int = 100
+    port: int = 500
+    security_group: int = 100
+    security_group_rule: int = 1000
 
 
 class SecurityGroupRule(BaseModel):

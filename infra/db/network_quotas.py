@@ -1,0 +1,97 @@
+"""How many networks, subnets, ports and security groups a project has and may have.
+
+Use is counted from the rows, never kept as a number. On PostgreSQL allocations of one project queue on its row
+here, so that two at once can't both take the last place; on SQLite writers queue anyway.
+"""
+
+from collections.abc import Mapping
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from infra.db.network_rows import insert
+from infra.db.tables.network import (
+    NetworkQuotaRow,
+    NetworkRow,
+    PortRow,
+    SecurityGroupRow,
+    SecurityGroupRuleRow,
+    SubnetRow,
+)
+from infra.domain.errors import Conflict
+from infra.domain.network import NetworkQuota
+
+DHCP_OWNER = "network:dhcp"
+
+_TABLES: dict[str, type[NetworkRow | SubnetRow | PortRow | SecurityGroupRow | SecurityGroupRuleRow]] = {
+    "network": NetworkRow,
+    "subnet": SubnetRow,
+    "port": PortRow,
+    "security_group": SecurityGroupRow,
+    "security_group_rule": SecurityGroupRuleRow,
+}
+
+
+def reserve(session: Session, project_id: str, resource: str, defaults: NetworkQuota, count: int = 1) -> None:
+    """Make sure that ``count`` more fit until the transaction ends.
+
+    Raises:
+        Conflict: OverQuota.
+    """
+    limit = getattr(_limits(_locked(session, project_id), defaults), resource)
+    if 0 <= limit < used(session, project_id, resource) + count:
+        raise Conflict(f"Quota exceeded for resources: ['{resource}'].", kind="OverQuota")
+
+
+def used(session: Session, project_id: str, resource: str) -> int:
+    """How many there are. The service's own DHCP ports are nobody's use."""
+    table = _TABLES[resource]
+    query = select(func.count()).select_from(table).where(col(table.project_id) == project_id)
+    if table is PortRow:
+        query = query.where(col(PortRow.device_owner) != DHCP_OWNER)
+    return session.exec(query).one()
+
+
+def limits(session: Session, project_id: str, defaults: NetworkQuota) -> NetworkQuota:
+    row = session.get(NetworkQuotaRow, project_id)
+    return defaults if row is None else _limits(row, defaults)
+
+
+def details(session: Session, project_id: str, defaults: NetworkQuota) -> dict[str, dict[str, int]]:
+    """``{resource: {limit, used, reserved}}``."""
+    of_project = limits(session, project_id, defaults)
+    return {
+        name: {"limit": getattr(of_project, name), "used": used(session, project_id, name), "reserved": 0}
+        for name in NetworkQuota.model_fields
+    }
+
+
+def set_limits(session: Session, project_id: str, changes: Mapping[str, int], defaults: NetworkQuota) -> NetworkQuota:
+    row = _locked(session, project_id)
+    row.limits = {**row.limits, **changes}
+    session.add(row)
+    session.flush()
+    return _limits(row, defaults)
+
+
+def reset(session: Session, project_id: str) -> None:
+    """Back to the defaults."""
+    _locked(session, project_id).limits = {}
+
+
+def overridden(session: Session, defaults: NetworkQuota) -> dict[str, NetworkQuota]:
+    """Limits of the projects that have any of their own."""
+    rows = session.exec(select(NetworkQuotaRow).order_by(col(NetworkQuotaRow.project_id)))
+    return {row.project_id: _limits(row, defaults) for row in rows if row.limits}
+
+
+def _locked(session: Session, project_id: str) -> NetworkQuotaRow:
+    row = session.get(NetworkQuotaRow, project_id, with_for_update=True)
+    if row is None:
+        insert(session, NetworkQuotaRow(project_id=project_id, limits={}))
+        row = session.get_one(NetworkQuotaRow, project_id, with_for_update=True)
+    return row
+
+
+def _limits(row: NetworkQuotaRow, defaults: NetworkQuota) -> NetworkQuota:
+    return defaults.model_copy(update=row.limits)

@@ -1,0 +1,142 @@
+"""What workers do to ports: make and bind them for an attempt, take that back, and read what a host needs.
+
+Every call carries the idempotency key of its effect, ``<server>/<attempt>/<step>``: a repeat finds what was made
+before, what arrives after its undo is refused, and a late undo of an earlier attempt changes nothing.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, select
+
+from infra.db import idempotency, networks, ports, subnets
+from infra.db.engine import is_duplicate
+from infra.db.network_rows import within
+from infra.db.tables.network import SubnetRow
+from infra.domain.errors import Conflict, NotFound
+from infra.domain.network import HostRoute, NetworkQuota, NewPort, Nic, NicAddress, Port
+
+T = TypeVar("T")
+
+_UNBOUND: dict[str, Any] = {"device_id": "", "device_owner": "", "host": "", "binding_profile": {}, "status": "DOWN"}
+
+
+def create(session: Session, new: NewPort, key: str, quota: NetworkQuota) -> Port:
+    """Make a port once for a key; the same key again returns the port made before.
+
+    Raises:
+        Conflict: AttemptClosed: the key was buried; and as ``ports.create``.
+    """
+    earlier = _first_use(session, key, new.id)
+    if earlier is not None:
+        found = ports.get_many(session, [earlier])
+        if not found:
+            raise Conflict(f"The port of idempotency key {key} was deleted.", kind="AttemptClosed")
+        return found[earlier]
+    made = ports.create(session, new, quota)
+    ports.row_of(session, made.id).bound_by = key
+    return made
+
+
+def update(session: Session, port_id: str, changes: Mapping[str, Any], key: str | None) -> Port:
+    """Bind a port, unbind it (``device_id`` empty) or report on it.
+
+    Raises:
+        NotFound: there is no such port.
+        Conflict: PortInUse: another device has it; AttemptClosed: this binding was undone before.
+    """
+    if changes.get("device_id") == "":
+        return _unbind(session, port_id, changes, key)
+    row = ports.row_of(session, port_id, lock=True)
+    device = changes.get("device_id")
+    if device is not None:
+        if key is not None:
+            _first_use(session, key, port_id)
+        if row.device_id not in ("", device):
+            raise in_use(row.id, row.network_id, row.device_id)
+        row.bound_by = key or device
+    return ports.update(session, port_id, changes)
+
+
+def _unbind(session: Session, port_id: str, changes: Mapping[str, Any], key: str | None) -> Port:
+    row = ports.row_of(session, port_id, lock=True)
+    if key is not None:
+        _bury(session, key)
+        server, attempt = _attempt(key)
+        if row.device_id not in ("", server) or (row.bound_by and _attempt(row.bound_by)[1] > attempt):
+            return ports.get(session, port_id)
+    row.bound_by = ""
+    return ports.update(session, port_id, {**_UNBOUND, **changes})
+
+
+def delete(session: Session, port_id: str, key: str | None) -> None:
+    """Remove a port and bury its key; "not there" is success."""
+    if key is not None:
+        _bury(session, key)
+    if ports.get_many(session, [port_id]):
+        ports.delete(session, port_id)
+
+
+def in_use(port_id: str, network_id: str, device_id: str) -> Conflict:
+    return Conflict(
+        f"Unable to complete operation on port {port_id} for network {network_id}. Port already has an attached "
+        f"device {device_id}.",
+        kind="PortInUse",
+    )
+
+
+def nic(session: Session, port: Port) -> Nic:
+    """The port as a host needs it: with its network's VNI and MTU, and what DHCP serves for each address."""
+    network = networks.get_many(session, [port.network_id]).get(port.network_id)
+    if network is None:
+        raise NotFound(f"Network {port.network_id} could not be found.", kind="NetworkNotFound")
+    subnet_ids = [ip.subnet_id for ip in port.fixed_ips]
+    rows = {row.id: row for row in session.exec(select(SubnetRow).where(within(SubnetRow.id, subnet_ids)))}
+    dhcp = subnets.dhcp_address(session, subnet_ids)
+    return Nic(
+        port_id=port.id,
+        network_id=network.id,
+        vni=network.vni,
+        mtu=network.mtu,
+        mac_address=port.mac_address,
+        addresses=tuple(_address(ip.ip_address, rows[ip.subnet_id], dhcp.get(ip.subnet_id)) for ip in port.fixed_ips),
+    )
+
+
+def _address(ip_address: str, subnet: SubnetRow, dhcp_ip: str | None) -> NicAddress:
+    return NicAddress(
+        ip_address=ip_address,
+        cidr=subnet.cidr,
+        gateway_ip=subnet.gateway_ip,
+        dns_nameservers=tuple(subnet.dns_nameservers),
+        host_routes=tuple(HostRoute(**route) for route in subnet.host_routes),
+        enable_dhcp=subnet.enable_dhcp,
+        dhcp_ip=dhcp_ip,
+    )
+
+
+def _attempt(key: str) -> tuple[str, int]:
+    """Server and number of the attempt that a key belongs to; 0 for a key of another form."""
+    server, _, rest = key.partition("/")
+    number = rest.partition("/")[0]
+    return server, int(number) if number.isdecimal() and len(number) < 10 else 0
+
+
+def _first_use(session: Session, key: str, resource_id: str) -> str | None:
+    return _settled(session, lambda: idempotency.first_use(session, key, resource_id))
+
+
+def _bury(session: Session, key: str) -> None:
+    _settled(session, lambda: idempotency.bury(session, key))
+
+
+def _settled(session: Session, use_key: Callable[[], T]) -> T:
+    """Two calls with one key at once: the later one waits for the other's row, then looks again."""
+    try:
+        with session.begin_nested():
+            return use_key()
+    except IntegrityError as e:
+        if not is_duplicate(e):
+            raise
+        return use_key()
