@@ -31,14 +31,16 @@ class IdentityProvider(TokenVerifier, Protocol):
     async def password_token(
         self, user: str, password: str, *, by_id: bool = False, project: str | None = None, system: bool = False
     ) -> str:
-        """Sign in. ``project`` is a project's name or id. Unauthorized if anything does not fit."""
+        """Sign in. ``project`` is a project's id or name. Unauthorized if anything does not fit."""
         ...
 
     async def rescope(self, token: str, *, project: str | None = None, system: bool = False) -> str:
         """Exchange a token for one of another scope (standard token exchange)."""
         ...
 
-    async def revoke(self, token: str) -> None: ...
+    async def revoke(self, token: str) -> None:
+        """End a token and what was exchanged from it; other tokens of the user stay."""
+        ...
 
     async def user(self, user_id: str) -> User: ...
 
@@ -59,7 +61,7 @@ class IdentityProvider(TokenVerifier, Protocol):
     async def delete_project(self, project_id: str) -> None: ...
 
     async def create_user(
-        self, name: str, password: str | None, email: str | None = None, enabled: bool = True
+        self, name: str, password: str | None, email: str | None = None, enabled: bool = True, description: str = ""
     ) -> User: ...
 
     async def update_user(
@@ -70,6 +72,7 @@ class IdentityProvider(TokenVerifier, Protocol):
         password: str | None = None,
         email: str | None = None,
         enabled: bool | None = None,
+        description: str | None = None,
     ) -> User: ...
 
     async def delete_user(self, user_id: str) -> None: ...
@@ -78,9 +81,15 @@ class IdentityProvider(TokenVerifier, Protocol):
         """Roles assigned (not implied) on a project, or on the system where ``project_id`` is None."""
         ...
 
-    async def grant(self, user_id: str, project_id: str | None, role: str) -> None: ...
+    async def grant(self, user_id: str, project_id: str | None, role: str) -> None:
+        """Granted already is success. NotFound for an unknown user, project or role."""
+        ...
 
-    async def revoke_role(self, user_id: str, project_id: str | None, role: str) -> None: ...
+    async def revoke_role(self, user_id: str, project_id: str | None, role: str) -> None:
+        """NotFound if it is not granted."""
+        ...
+
+    async def close(self) -> None: ...
 
     async def assignments(
         self, *, user_id: str | None = None, project_id: str | None = None
