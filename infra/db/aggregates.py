@@ -4,7 +4,6 @@ Rules and messages of conflicts as the Compute API reference has them (``os-aggr
 """
 
 import uuid
-from typing import NamedTuple
 
 from sqlalchemy import delete, select, update
 from sqlmodel import Session, col
@@ -16,13 +15,6 @@ from infra.domain.errors import BadRequest, Conflict, NotFound
 from infra.domain.host import Aggregate
 
 _ZONE = "availability_zone"
-
-
-class Version(NamedTuple):
-    """The least a cache has to know of an aggregate to see whether it is stale."""
-
-    id: int
-    generation: int
 
 
 def create(session: Session, name: str, metadata: dict[str, str] | None = None) -> Aggregate:
@@ -50,8 +42,10 @@ def list_all(session: Session) -> list[Aggregate]:
     return [_aggregate(row, hosts.get(row.id or 0, [])) for row in found]
 
 
-def versions(session: Session) -> list[Version]:
-    return [Version(*row) for row in session.execute(select(col(AggregateRow.id), col(AggregateRow.generation)))]
+def generations(session: Session) -> dict[int, int]:
+    """Of every aggregate, by id: what a cache compares."""
+    rows = session.execute(select(col(AggregateRow.id), col(AggregateRow.generation)))
+    return {row[0]: row[1] for row in rows}
 
 
 def rename(session: Session, id: int, name: str) -> Aggregate:

@@ -7,7 +7,7 @@ time of its last report, so that a cache knows which rows to read again.
 import uuid
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import Update, delete, select, update
 from sqlalchemy.exc import IntegrityError
@@ -21,14 +21,6 @@ from infra.domain.host import DEFAULT_AVAILABILITY_ZONE, Host, HostReport
 _NAMESPACE = uuid.UUID("6c1c58c1-6c5b-5c0e-9d9f-1b6f0b1c7d11")
 _COLUMNS = tuple(HostRow.__table__.columns)  # type: ignore[attr-defined]
 _BATCH = 500
-
-
-class Pulse(NamedTuple):
-    """The least a cache has to know of a host to see whether it is stale."""
-
-    name: str
-    generation: int
-    reported_at: datetime
 
 
 def host_id(name: str) -> str:
@@ -160,10 +152,16 @@ def snapshot(session: Session, names: Collection[str] | None = None) -> list[Hos
     ]
 
 
-def pulses(session: Session) -> list[Pulse]:
-    """Generation and last report of every host: cheap enough to ask each second."""
-    rows = session.execute(select(col(HostRow.name), col(HostRow.generation), col(HostRow.reported_at)))
-    return [Pulse(*row) for row in rows]
+def generations(session: Session) -> dict[str, int]:
+    """Of every host, by name: cheap enough to ask each second."""
+    rows = session.execute(select(col(HostRow.name), col(HostRow.generation)))
+    return {row[0]: row[1] for row in rows}
+
+
+def silent(session: Session, since: datetime) -> dict[str, datetime]:
+    """Last report of the hosts that have sent none ``since`` then."""
+    rows = session.execute(select(col(HostRow.name), col(HostRow.reported_at)).where(col(HostRow.reported_at) < since))
+    return {row[0]: row[1] for row in rows}
 
 
 def _zones(session: Session) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from infra.domain.errors import BadRequest
+from infra.domain.errors import BadRequest, NoValidHost
 from infra.domain.flavor import Flavor
 from infra.domain.host import Resources
 
@@ -175,6 +175,14 @@ class Claimed(BaseModel):
 
     host: str
     explanation: Explanation
+
+
+class Unplaceable(NoValidHost):
+    """No valid host, with the explanation; the message is its sentence for users."""
+
+    def __init__(self, explanation: Explanation) -> None:
+        super().__init__(explanation.sentence, kind="NoValidHost")
+        self.explanation = explanation
 
 
 def strings(value: Any) -> tuple[str, ...]:

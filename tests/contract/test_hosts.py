@@ -1,5 +1,7 @@
 """Hosts, aggregates and server groups behave the same on both databases."""
 
+from datetime import timedelta
+
 import pytest
 from sqlmodel import Session
 
@@ -107,12 +109,19 @@ def test_a_host_with_claims_stays_and_one_without_goes_with_its_memberships(data
         database.write_now(hosts.remove, "a")
 
 
-def test_pulses_tell_which_hosts_changed(database: Database) -> None:
+def test_generations_tell_which_hosts_changed(database: Database) -> None:
     add(database, "a", "b")
-    before = {pulse.name: pulse.generation for pulse in database.read_now(hosts.pulses)}
+    before = database.read_now(hosts.generations)
     database.write_now(claims.claim, claim("s", "b"))
-    after = {pulse.name: pulse.generation for pulse in database.read_now(hosts.pulses)}
-    assert after == {"a": before["a"], "b": before["b"] + 1}
+    assert database.read_now(hosts.generations) == {"a": before["a"], "b": before["b"] + 1}
+
+
+def test_a_host_that_has_not_reported_since_a_moment_is_silent(database: Database) -> None:
+    add(database, "a", "b")
+    moment = _get(database, "b").reported_at
+    database.write_now(hosts.report, report("b"))
+    assert database.read_now(hosts.silent, moment) == {"a": _get(database, "a").reported_at}
+    assert set(database.read_now(hosts.silent, moment + timedelta(days=1))) == {"a", "b"}
 
 
 def test_a_zone_is_an_aggregate_and_shows_on_its_hosts(database: Database) -> None:

@@ -1,0 +1,26 @@
+import numpy as np
+from numpy.typing import NDArray
+
+from infra.domain.placement import PlacementRequest
+from infra.scheduler.table import HostTable, Mask
+from infra.settings import SchedulerSettings
+
+CLASSES = {"VCPU": "vcpus", "MEMORY_MB": "memory_mb", "DISK_GB": "disk_gb"}
+"""Resource classes of the Placement API and their columns."""
+
+
+class CapacityFilter:
+    """Passes hosts with room for the flavor, as Placement would allocate it; the claim checks again."""
+
+    def passes(self, table: HostTable, request: PlacementRequest, options: SchedulerSettings) -> Mask | None:
+        mask = np.ones(len(table), np.bool_)
+        for column in CLASSES.values():
+            mask &= largest(table, column) >= getattr(request.resources, column)
+        return mask
+
+
+def largest(table: HostTable, column: str) -> NDArray[np.int64]:
+    """The most of a resource that each host could give one server now; below 0 where it is overcommitted."""
+    free = getattr(table, f"{column}_capacity") - getattr(table, f"{column}_claimed")
+    found: NDArray[np.int64] = np.minimum(free, getattr(table, column))
+    return found
