@@ -17,6 +17,9 @@ class VolumeAttachment(BaseModel):
     attempt: int = 0
     attached_at: datetime
     delete_on_termination: bool = False
+    status: str = "attached"
+    """reserved, attaching or attached."""
+    mode: str = "rw"
 
 
 class Volume(BaseModel):
@@ -39,5 +42,26 @@ class Volume(BaseModel):
     availability_zone: str = "nova"
     metadata: dict[str, str] = Field(default_factory=dict)
     attachments: tuple[VolumeAttachment, ...] = ()
+    read_only: bool | None = None
+    """None: never asked for."""
+    error: str | None = None
+    """Why the status is an error, one sentence."""
+    created_at: datetime
+    updated_at: datetime | None = None
+
+
+class Snapshot(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    volume_id: str
+    project_id: str
+    user_id: str
+    name: str | None = None
+    description: str | None = None
+    size_gb: int
+    status: str
+    """creating, available, deleting, error or error_deleting."""
+    metadata: dict[str, str] = Field(default_factory=dict)
     created_at: datetime
     updated_at: datetime | None = None

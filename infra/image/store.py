@@ -42,3 +42,11 @@ class ImageStore(Protocol):
     async def path(self, image_id: str) -> str | None:
         """Local file name where the data is a file on this machine, for the volume service on the same machine."""
         ...
+
+    async def uploading(self, image_id: str) -> bool:
+        """True while an upload of this image's data goes on anywhere."""
+        ...
+
+    async def images(self) -> list[str]:
+        """Ids of all images that have data here."""
+        ...
