@@ -18,10 +18,14 @@ from infra.network import names
 from infra.network.port_files import PluggedPort
 
 LEASE_SECONDS = 86400
+DOMAIN = "openstacklocal"
 _MAX_LEASES = 65535
 _MAX_OPTION_BYTES = 255
 _ROUTE_BYTES = 9
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}", re.ASCII)
+
+
+_Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class Range(BaseModel):
@@ -29,7 +33,7 @@ class Range(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    cidr: ipaddress.IPv4Network | ipaddress.IPv6Network
+    cidr: _Network
     server_ip: ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -123,7 +127,7 @@ def arguments(directory: Path, served: Sequence[Range], *, mtu: int, user: str) 
     ]
     for cidr in sorted({item.cidr for item in served}, key=lambda cidr: (cidr.version, str(cidr))):
         mask = cidr.netmask if cidr.version == 4 else cidr.prefixlen
-        options.append(f"--dhcp-range={cidr.network_address},static,{mask},{LEASE_SECONDS}")
+        options.append(f"--dhcp-range=set:{_tag(cidr)},{cidr.network_address},static,{mask},{LEASE_SECONDS}")
     if any(item.cidr.version == 6 for item in served):
         # A router lifetime of 0: hosts learn the prefix and to ask DHCPv6, but take nobody here for a router.
         options += ["--enable-ra", f"--ra-param={names.DHCP_DEVICE},mtu:{mtu},60,0"]
@@ -131,7 +135,10 @@ def arguments(directory: Path, served: Sequence[Range], *, mtu: int, user: str) 
 
 
 def hosts(ports: Sequence[PluggedPort]) -> str:
-    """One line a port. Where two claim an address the later written has it: the earlier is being removed."""
+    """One line a port. Where two claim an address the later written has it: the earlier is being removed.
+
+    No line sets a tag: dnsmasq 2.90 dies of SIGHUP once it has answered a host whose line does.
+    """
     lines: dict[str, str] = {}
     taken: set[str] = set()
     for port in reversed(ports):
@@ -141,41 +148,45 @@ def hosts(ports: Sequence[PluggedPort]) -> str:
         mac = _mac(port.nic.mac_address)
         if free and mac not in lines:
             taken.update(free)
-            lines[mac] = ",".join([mac, f"set:{_tag(port)}", *free, str(LEASE_SECONDS)])
+            fallback = "host-" + re.sub(r"[^0-9a-f]+", "-", free[0]).strip("-")
+            # The domain keeps a name like "ignore" or "1h" from being taken for a keyword or a lease time.
+            name = f"{names.hostname(port.hostname, fallback)}.{DOMAIN}"
+            lines[mac] = ",".join([mac, *free, name, str(LEASE_SECONDS)])
     return "".join(f"{lines[mac]}\n" for mac in sorted(lines))
 
 
 def options(ports: Sequence[PluggedPort]) -> str:
-    """The options of every port, by its tag."""
+    """The options of every subnet, by its tag, as the port written last describes it."""
+    subnets = {
+        ipaddress.ip_network(item.cidr): item for port in ports for item in (*_served(port, 4), *_served(port, 6))
+    }
     lines: list[str] = []
-    for port in sorted(ports, key=lambda item: item.nic.port_id):
-        tag = f"tag:{_tag(port)}"
-        for address in _served(port, 4)[:1]:
-            lines += [f"{tag},{option}" for option in _options4(port.hostname, address)]
-        for address in _served(port, 6)[:1]:
-            servers = "".join(f",[{ipaddress.ip_address(item)}]" for item in address.dns_nameservers)
-            if servers:
-                lines.append(f"{tag},option6:dns-server{servers}")
+    for cidr, subnet in sorted(subnets.items(), key=lambda pair: (pair[0].version, str(pair[0]))):
+        given = _options4(subnet) if cidr.version == 4 else _options6(subnet)
+        lines += [f"tag:{_tag(cidr)},{option}" for option in given]
     return "".join(f"{line}\n" for line in lines)
 
 
-def _options4(server_name: str, address: NicAddress) -> list[str]:
-    routes = [(ipaddress.ip_network(f"{names.METADATA_IP}/32"), address.dhcp_ip)]
-    routes += [(ipaddress.ip_network(route.destination), route.nexthop) for route in address.host_routes]
-    if address.gateway_ip:
+def _options4(subnet: NicAddress) -> list[str]:
+    routes = [(ipaddress.ip_network(f"{names.METADATA_IP}/32"), subnet.dhcp_ip)]
+    routes += [(ipaddress.ip_network(route.destination), route.nexthop) for route in subnet.host_routes]
+    if subnet.gateway_ip:
         # RFC 3442: a client that takes option 121 ignores option 3, so the default route stands in both.
-        routes.append((ipaddress.ip_network("0.0.0.0/0"), address.gateway_ip))
+        routes.append((ipaddress.ip_network("0.0.0.0/0"), subnet.gateway_ip))
     text = ",".join(f"{destination},{ipaddress.ip_address(nexthop or '')}" for destination, nexthop in routes)
-    fallback = "host-" + address.ip_address.replace(".", "-")
     lines = [
         # Without a value dnsmasq sends no router; without the line it would name itself.
-        f"option:router,{ipaddress.ip_address(address.gateway_ip)}" if address.gateway_ip else "option:router",
+        f"option:router,{ipaddress.ip_address(subnet.gateway_ip)}" if subnet.gateway_ip else "option:router",
         f"option:classless-static-route,{text}",
-        f"option:hostname,{names.hostname(server_name, fallback)}",
     ]
-    servers = ",".join(str(ipaddress.ip_address(item)) for item in address.dns_nameservers)
+    servers = ",".join(str(ipaddress.ip_address(item)) for item in subnet.dns_nameservers)
     return [*lines, f"option:dns-server,{servers}"] if servers else lines
 
 
-def _tag(port: PluggedPort) -> str:
-    return "p" + names.check_id(port.nic.port_id)
+def _options6(subnet: NicAddress) -> list[str]:
+    servers = ",".join(f"[{ipaddress.ip_address(item)}]" for item in subnet.dns_nameservers)
+    return [f"option6:dns-server,{servers}"] if servers else []
+
+
+def _tag(cidr: _Network) -> str:
+    return "n" + str(cidr).replace("/", "-").replace(":", ".")

@@ -131,7 +131,8 @@ class LinuxNetworkBackend:
         within = inside.has_device(devices.namespace)
         with IPRoute() as ip:
             links.ensure(ip, devices, self._owner)
-            links.ensure_veth(ip, devices, self._owner, inside=within)
+            new = links.ensure_veth(ip, devices, self._owner, inside=within)
+            links.take_in(ip, devices.bridge, [names.tap(self._prefix, port.nic.port_id) for port in ports])
             if devices.vni in self._peers:
                 links.set_peers(ip, devices.tunnel, self._peers[devices.vni])
 
@@ -141,7 +142,8 @@ class LinuxNetworkBackend:
                 dnsmasq.start(arguments)
 
         pid = dnsmasq.find(directory)
-        if pid is None or not dnsmasq.runs(pid, arguments, netns.inode(devices.namespace)):
+        # A server is bound to the device it found at its start, not to the next one of the same name.
+        if pid is None or new or not dnsmasq.runs(pid, arguments, netns.inode(devices.namespace)):
             dnsmasq.stop(directory)
             leases.forget(directory)
         netns.run_in(devices.namespace, start)

@@ -17,7 +17,7 @@ def hinder(directory: Path, new_hosts: Iterable[str]) -> bool:
     """Whether the server thinks that an address of these new lines of its hosts file is in another's use."""
     held = dict(_held(directory))
     for line in new_hosts:
-        mac, _, *addresses, _ = line.split(",")
+        mac, *addresses, _, _ = line.split(",")
         if any(address.strip("[]") in held and held[address.strip("[]")] != mac for address in addresses):
             return True
     return False

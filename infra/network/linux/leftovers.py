@@ -1,6 +1,7 @@
 """Finding and removing what no plugged port of this host accounts for."""
 
 import re
+import shutil
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -58,6 +59,7 @@ def find(prefix: str, owner: str, networks: Path, ports: PortFiles) -> Leftovers
 def remove(found: Leftovers) -> None:
     for pid, directory in found.processes:
         dnsmasq.stop(directory, pid)
+        shutil.rmtree(directory, ignore_errors=True)
     for name in found.namespaces:
         netns.remove(name)
     with IPRoute() as ip:

@@ -77,8 +77,8 @@ def ensure(ip: IPRoute, devices: Devices, owner: str) -> None:
     _ensure_tunnel(ip, devices, bridge, owner)
 
 
-def ensure_veth(ip: IPRoute, devices: Devices, owner: str, *, inside: bool) -> None:
-    """Make the pair whose one end is in the bridge and the other in the namespace.
+def ensure_veth(ip: IPRoute, devices: Devices, owner: str, *, inside: bool) -> bool:
+    """Make the pair whose one end is in the bridge and the other in the namespace; True when it was not there.
 
     Args:
         ip: netlink of the host.
@@ -88,6 +88,7 @@ def ensure_veth(ip: IPRoute, devices: Devices, owner: str, *, inside: bool) -> N
     """
     bridge = index(devices.bridge)
     here = index(devices.veth)
+    new = here is None or not inside
     if here is not None and not inside:
         ip.link("del", index=here)
         here = None
@@ -97,6 +98,16 @@ def ensure_veth(ip: IPRoute, devices: Devices, owner: str, *, inside: bool) -> N
         here = socket.if_nametoindex(devices.veth)
     _no_host_address(devices.veth)
     _enslave(ip, here, bridge, devices, owner)
+    return new
+
+
+def take_in(ip: IPRoute, bridge_name: str, taps: Iterable[str]) -> None:
+    """Put guests' taps that run without a bridge, because theirs was taken away, into this one."""
+    bridge = index(bridge_name)
+    for name in taps:
+        tap = index(name)
+        if tap is not None and _get(ip, tap).get_attr("IFLA_MASTER") is None:
+            ip.link("set", index=tap, master=bridge)
 
 
 def remove(ip: IPRoute, devices_or_names: Iterable[str]) -> None:
