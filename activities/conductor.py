@@ -1,0 +1,89 @@
+"""Step 7: what a compute host asks of the database, since it has no access of its own."""
+
+from sqlmodel import Session
+
+from activities.base import step
+from activities.models import Attempt
+from infra.db import keypairs, servers
+from infra.db.engine import Database
+from infra.domain.errors import Fenced, NotFound
+from infra.domain.flavor import Keypair
+from infra.domain.server import Server
+from infra.temporal.history import History
+
+
+class Instance(History):
+    """A server as its host needs it to build the guest."""
+
+    server_id: str
+    name: str
+    hostname: str
+    project_id: str
+    user_id: str
+    flavor_name: str
+    vcpus: int
+    memory_mb: int
+    disk_gb: int
+    image_id: str | None = None
+    kernel_id: str | None = None
+    ramdisk_id: str | None = None
+    key_name: str | None = None
+    public_key: str | None = None
+    metadata: dict[str, str] = {}
+    config_drive: bool = False
+    has_user_data: bool = False
+    availability_zone: str | None = None
+    launch_index: int = 0
+    reservation_id: str = ""
+
+
+class GetInstance(History):
+    attempt: Attempt
+    op: str
+
+
+class ConductorActivities:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    @step("conductor.get_instance", because="it reads")
+    async def get_instance(self, params: GetInstance) -> Instance:
+        """Raises Fenced if another verb has taken the server."""
+        return await self._db.read(_instance, params)
+
+
+def _instance(session: Session, params: GetInstance) -> Instance:
+    server = servers.get(session, params.attempt.server_id)
+    if server.op != params.op:
+        raise Fenced(f"Server {server.id} is being deleted.")
+    key = _key(session, server)
+    return Instance(
+        server_id=server.id,
+        name=server.name,
+        hostname=server.hostname,
+        project_id=server.project_id,
+        user_id=server.user_id,
+        flavor_name=server.flavor.name,
+        vcpus=server.flavor.vcpus,
+        memory_mb=server.flavor.ram_mb,
+        disk_gb=server.flavor.disk_gb,
+        image_id=server.image_id,
+        kernel_id=server.kernel_id,
+        ramdisk_id=server.ramdisk_id,
+        key_name=server.key_name,
+        public_key=key.public_key if key else None,
+        metadata=server.metadata,
+        config_drive=server.config_drive,
+        has_user_data=servers.sealed_user_data(session, server.id) is not None,
+        availability_zone=server.availability_zone,
+        launch_index=server.launch_index,
+        reservation_id=server.reservation_id,
+    )
+
+
+def _key(session: Session, server: Server) -> Keypair | None:
+    """The key as it is now; a key that was deleted since the request is not given to the guest."""
+    try:
+        return keypairs.get(session, server.user_id, server.key_name) if server.key_name else None
+    except NotFound:
+        return None

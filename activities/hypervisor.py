@@ -1,0 +1,210 @@
+"""Step 11 and every later effect on the guest, by the host's driver.
+
+All of them hold the server's lock on this host, and check before each effect and after the last that their attempt is
+still open; what a closed attempt made is removed by whoever notices first.
+"""
+
+from typing import Any
+
+from infra.compute.guests import BootSource, GuestFiles, InstanceSpec, NicPlace, VolumePlace
+
+from activities.base import step
+from activities.conductor import Instance
+from activities.images import FetchedImage
+from activities.models import Attempt
+from activities.networks import PlugResult
+from activities.volumes import AttachedVolume
+from infra.compute.attempts import EVERY, Attempts
+from infra.compute.driver import Disk, Driver
+from infra.domain.errors import Conflict, Fenced
+from infra.domain.server import VmState
+from infra.rest.client import RestClient
+from infra.temporal.history import History
+
+SOFT_SECONDS = 60.0
+"""What a guest gets to react to its power button before the power is cut (Nova's shutdown_timeout)."""
+RELEASE_SECONDS = 30.0
+"""What a guest gets to let go of a disk."""
+
+
+class SpawnGuest(History):
+    attempt: Attempt
+    instance: Instance
+    images: tuple[FetchedImage, ...] = ()
+    nics: tuple[PlugResult, ...] = ()
+    volumes: tuple[AttachedVolume, ...] = ()
+
+
+class SpawnedGuest(History):
+    power_state: int
+    devices: dict[str, str] = {}
+    """Volume id to device in the guest: ``/dev/vdb``."""
+
+
+class DestroyGuest(History):
+    attempt: Attempt
+    every_attempt: bool = False
+
+
+class PowerGuest(History):
+    attempt: Attempt
+    verb: str
+    vm_state: str
+
+
+class ReadConsole(History):
+    server_id: str
+    lines: int | None = None
+
+
+class ConsoleText(History):
+    text: str
+
+
+class AttachDisk(History):
+    attempt: Attempt
+    attachment_id: str
+    volume: AttachedVolume
+
+
+class AttachedDisk(History):
+    device: str
+
+
+class HypervisorActivities:
+    def __init__(self, driver: Driver, files: GuestFiles, attempts: Attempts, rest: RestClient) -> None:
+        self._driver = driver
+        self._files = files
+        self._attempts = attempts
+        self._rest = rest
+
+    @step("hypervisor.destroy", because="it is an undo")
+    def destroy(self, params: SpawnGuest) -> None:
+        """Close the attempt, then cut the guest's power, forget its domain and delete its files."""
+        self._remove(params.attempt.server_id, params.attempt.number)
+
+    @step("hypervisor.spawn", undo=destroy)
+    def spawn(self, params: SpawnGuest) -> SpawnedGuest:
+        """
+        Raises:
+            HostRejected: this host could not do it; another may.
+            BuildAborted: no host could.
+            Fenced: the attempt was closed meanwhile; nothing is left of it.
+        """
+        server_id, number = params.attempt.server_id, params.attempt.number
+        user_data = self._user_data(params.instance)
+        with self._attempts.doing(server_id, number):
+            guest, devices = self._files.build(
+                _spec(params), _sources(params), _places(params), _volumes(params), user_data
+            )
+            self._check(server_id, number)
+            self._driver.define(guest)
+            self._check(server_id, number)
+            self._driver.start(server_id)
+            self._check(server_id, number)
+        return SpawnedGuest(power_state=1, devices=devices)
+
+    @step("hypervisor.remove", because="a delete is never undone")
+    def remove(self, params: DestroyGuest) -> None:
+        """Close every attempt at the server on this host, and leave nothing of its guest."""
+        self._remove(params.attempt.server_id, EVERY if params.every_attempt else params.attempt.number)
+
+    @step("hypervisor.power", because="the power state it leads to is reported, not taken back")
+    def power(self, params: PowerGuest) -> None:
+        server_id, number = params.attempt.server_id, params.attempt.number
+        with self._attempts.doing(server_id, number):
+            self._power(server_id, params.verb, VmState(params.vm_state))
+
+    def _power(self, server_id: str, verb: str, vm_state: VmState) -> None:
+        driver = self._driver
+        match verb:
+            case "stop":
+                driver.stop(server_id, grace_seconds=SOFT_SECONDS)
+            case "start":
+                driver.start(server_id)
+            case "reboot":
+                driver.reboot(server_id, hard=False, grace_seconds=SOFT_SECONDS)
+            case "reboot_hard":
+                if vm_state is not VmState.ACTIVE:
+                    driver.stop(server_id, grace_seconds=0)
+                driver.start(server_id)
+                driver.reboot(server_id, hard=True, grace_seconds=0)
+            case "pause":
+                driver.pause(server_id)
+            case "unpause":
+                driver.unpause(server_id)
+            case "suspend":
+                driver.suspend(server_id)
+            case "resume":
+                driver.resume(server_id)
+            case _:
+                raise Conflict(f"This host's worker does not know the verb {verb}: upgrade it.")
+
+    @step("hypervisor.read_console", because="it reads")
+    def read_console(self, params: ReadConsole) -> ConsoleText:
+        """The end of the guest's console log, at most 100 KiB; control characters stay as the guest wrote them."""
+        return ConsoleText(text=self._files.console(params.server_id, params.lines))
+
+    @step("hypervisor.detach_disk", because="it is an undo, and the effect of a detach")
+    def detach_disk(self, params: AttachDisk) -> None:
+        """Close the attachment, then take the disk out of the guest; returns when the guest has let go of it."""
+        server_id = params.attempt.server_id
+        self._attempts.close(params.attachment_id, 1)
+        with self._attempts.lock(server_id):
+            if self._driver.state(server_id) is not None:
+                serial = self._files.serial(params.volume.volume_id)
+                self._driver.detach_disk(server_id, serial, timeout_seconds=RELEASE_SECONDS)
+
+    @step("hypervisor.attach_disk", undo=detach_disk)
+    def attach_disk(self, params: AttachDisk) -> AttachedDisk:
+        server_id = params.attempt.server_id
+        with self._attempts.doing(server_id, params.attempt.number):
+            self._attempts.check(params.attachment_id, 1)
+            target = (params.volume.device or "").removeprefix("/dev/") or self._driver.free_device(server_id)
+            disk: Disk = self._files.volume_disk(
+                VolumePlace(**params.volume.model_dump(include=set(VolumePlace.model_fields))), target
+            )
+            self._driver.attach_disk(server_id, disk)
+        return AttachedDisk(device=f"/dev/{disk.device}")
+
+    def _check(self, server_id: str, number: int) -> None:
+        """After an effect: a closed attempt cleans up what it made. Called with the server's lock held."""
+        if number <= self._attempts.closed_through(server_id):
+            self._clear(server_id, number)
+            raise Fenced(f"Attempt {number} at server {server_id} was closed while it ran.")
+
+    def _remove(self, server_id: str, number: int) -> None:
+        with self._attempts.undoing(server_id, number):
+            self._clear(server_id, number)
+
+    def _clear(self, server_id: str, number: int) -> None:
+        state = self._driver.state(server_id)
+        # A later attempt on the same host may be running: it is not ours to remove.
+        if state is not None and state.attempt > number:
+            return
+        self._driver.destroy(server_id)
+        self._files.remove(server_id, number)
+
+    def _user_data(self, instance: Instance) -> bytes | None:
+        if not instance.has_user_data:
+            return None
+        path = f"/compute/internal/servers/{instance.server_id}/user-data"
+        answer: dict[str, Any] = self._rest.blocking(self._rest.request("GET", path))
+        return self._files.decode_user_data(answer["user_data"])
+
+
+def _spec(params: SpawnGuest) -> InstanceSpec:
+    return InstanceSpec(attempt=params.attempt.number, **params.instance.model_dump())
+
+
+def _sources(params: SpawnGuest) -> dict[str, BootSource]:
+    return {image.image_id: BootSource(**image.model_dump()) for image in params.images}
+
+
+def _places(params: SpawnGuest) -> list[NicPlace]:
+    return [NicPlace(**nic.model_dump()) for nic in params.nics]
+
+
+def _volumes(params: SpawnGuest) -> list[VolumePlace]:
+    fields = set(VolumePlace.model_fields)
+    return [VolumePlace(**volume.model_dump(include=fields)) for volume in params.volumes]

@@ -1,0 +1,58 @@
+"""History models that several steps share."""
+
+from infra.temporal.history import History
+from infra.temporal.sealed import Sealed
+
+
+class Attempt(History):
+    """One try at a server on one host; the number is never used again once it is closed."""
+
+    server_id: str
+    number: int
+    host: str
+
+
+class PortRef(History):
+    port_id: str
+    network_id: str
+    created: bool = True
+    """False: the user's own port, detached and kept when the server goes."""
+    fixed_ip: str | None = None
+
+
+class VolumeRef(History):
+    """A volume of a boot, existing or to be made for it."""
+
+    attachment_id: str
+    volume_id: str
+    source_type: str = "volume"
+    """``volume``: it exists. ``image`` or ``blank``: made by the boot and removed when that is undone."""
+    image_id: str | None = None
+    size_gb: int | None = None
+    boot_index: int | None = None
+    device: str | None = None
+    delete_on_termination: bool = False
+
+
+class Admitted(History):
+    """What admission decided of one server: everything the run needs to go on."""
+
+    server_id: str
+    name: str = ""
+    images: tuple[str, ...] = ()
+    """Of the root disk, with kernel and ramdisk where the image names them."""
+    ports: tuple[PortRef, ...] = ()
+    volumes: tuple[VolumeRef, ...] = ()
+    security_groups: tuple[str, ...] = ()
+
+
+class Requester(History):
+    """On whose behalf a run acts."""
+
+    request_id: str
+    project_id: str
+    user_id: str
+    token: Sealed
+    """Sealed to the server's id, field ``token``."""
+    token_server_id: str
+    is_admin: bool = False

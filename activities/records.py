@@ -1,0 +1,314 @@
+"""Steps 4 and 12: the only writer of servers' rows. Every write names the verb (``op``) that holds the server."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlmodel import Session
+
+from activities.base import step
+from activities.models import Admitted, PortRef, VolumeRef
+from infra.db import admission, claims, debts, ports, servers, volumes
+from infra.db.engine import Database
+from infra.domain.boot import ServerSpec
+from infra.domain.errors import Unavailable
+from infra.domain.server import TRANSITIONS, Fault, Server, Verb, VmState
+from infra.settings import LimitSettings
+from infra.temporal.history import History
+from infra.temporal.sealed import Sealed
+
+
+class CreateServers(History):
+    """One boot request; a row for each id."""
+
+    server_ids: tuple[str, ...]
+    reservation_id: str
+    request_id: str
+    project_id: str
+    user_id: str
+    is_admin: bool = False
+    spec: dict[str, Any]
+    """``infra.domain.boot.ServerSpec`` without its secrets."""
+    user_data: Sealed | None = None
+    admit_before: float
+    """Seconds since the epoch; later than that nothing is created."""
+
+
+class CreatedServers(History):
+    servers: tuple[Admitted, ...] = ()
+
+
+class Held(History):
+    """A server and the verb that holds it."""
+
+    server_id: str
+    op: str
+
+
+class Place(History):
+    server_id: str
+    op: str
+    host: str
+    attempt: int
+    zone: str | None = None
+
+
+class Written(History):
+    """False: another verb holds the server by now, and nothing was written."""
+
+    written: bool
+
+
+class SetActive(History):
+    server_id: str
+    op: str
+    power_state: int = 1
+
+
+class SetError(History):
+    server_id: str
+    op: str
+    code: int
+    message: str
+    details: str = ""
+    explanation: dict[str, Any] | None = None
+
+
+class BeginVerb(History):
+    server_id: str
+    op: str
+    verb: str
+    user_id: str
+
+
+class BegunVerb(History):
+    server_id: str
+    host: str
+    attempt: int
+    vm_state: str
+    target: str | None = None
+    power_state: int = 0
+
+
+class EndVerb(History):
+    server_id: str
+    op: str
+    vm_state: str | None = None
+    power_state: int | None = None
+    message: str | None = None
+
+
+class MarkDeleting(History):
+    server_id: str
+    op: str
+    user_id: str
+
+
+class Remains(History):
+    """What a server that is being deleted still has, and where."""
+
+    server_id: str
+    project_id: str
+    name: str = ""
+    host: str | None = None
+    attempt: int = 0
+    hostname: str = ""
+    images: tuple[str, ...] = ()
+    ports: tuple[PortRef, ...] = ()
+    volumes: tuple[VolumeRef, ...] = ()
+
+
+class Stuck(History):
+    server_id: str
+    what: str | None = None
+
+
+class OweCleanup(History):
+    host: str
+    server_id: str
+    attempt: int
+    what: str
+
+
+class RecordsActivities:
+    def __init__(self, db: Database, limits: LimitSettings) -> None:
+        self._db = db
+        self._limits = limits
+
+    @step("records.create_servers", because="the run itself ends the rows: in ERROR with a fault, or withdrawn")
+    async def create_servers(self, params: CreateServers) -> CreatedServers:
+        """Quota, conflicts and rows in one transaction; a repeat finds the rows there.
+
+        Raises:
+            Unavailable: it is later than ``admit_before``; nothing was created.
+            KilonovaError: the request is refused, by OpenStack's code.
+        """
+        if datetime.now(UTC).timestamp() > params.admit_before:
+            raise Unavailable("The request could not be admitted in time.", kind="Lapsed")
+        request = admission.Request(
+            server_ids=params.server_ids,
+            reservation_id=params.reservation_id,
+            request_id=params.request_id,
+            project_id=params.project_id,
+            user_id=params.user_id,
+            is_admin=params.is_admin,
+            spec=ServerSpec.model_validate(params.spec),
+            sealed_user_data=params.user_data.model_dump() if params.user_data else None,
+        )
+        admitted = await self._db.write(admission.admit, request)
+        return CreatedServers(servers=tuple(_admitted(server) for server in admitted))
+
+    @step("records.withdraw", because="it is an undo")
+    async def withdraw(self, params: Held) -> None:
+        """The request was given up before its answer: the row goes as if it had never been."""
+        await self._db.write(admission.withdraw, params.server_id, params.op)
+
+    @step("records.displace", because="it is an undo")
+    async def displace(self, params: Place) -> None:
+        await self._db.write(servers.displace, params.server_id, params.op, params.attempt)
+
+    @step("records.place", undo=displace)
+    async def place(self, params: Place) -> Written:
+        written = await self._db.write(
+            servers.place, params.server_id, params.op, params.host, params.attempt, params.zone
+        )
+        return Written(written=written)
+
+    @step("records.set_active", because="after the guest runs the boot only goes forward")
+    async def set_active(self, params: SetActive) -> Written:
+        return Written(written=await self._db.write(_set_active, params))
+
+    @step("records.set_error", because="it is how a failed boot ends")
+    async def set_error(self, params: SetError) -> Written:
+        return Written(written=await self._db.write(_set_error, params))
+
+    @step("records.end_verb", because="it is an undo, and how a verb ends")
+    async def end_verb(self, params: EndVerb) -> Written:
+        return Written(written=await self._db.write(_end_verb, params))
+
+    @step("records.begin_verb", because="the verb ends it with its outcome, whatever that is")
+    async def begin_verb(self, params: BeginVerb) -> BegunVerb:
+        """Raises Conflict if the server is in the wrong state or another verb holds it."""
+        return await self._db.write(_begin_verb, params)
+
+    @step("records.mark_deleting", because="a delete is never undone")
+    async def mark_deleting(self, params: MarkDeleting) -> Remains:
+        """Take the server from whoever holds it; raises NotFound if it is gone already."""
+        return await self._db.write(_mark_deleting, params)
+
+    @step("records.set_deleted", because="a delete is never undone")
+    async def set_deleted(self, params: Held) -> None:
+        await self._db.write(_set_deleted, params)
+
+    @step("records.set_stuck", because="it says what is so")
+    async def set_stuck(self, params: Stuck) -> None:
+        await self._db.write(servers.set_stuck, params.server_id, params.what)
+
+    @step("records.owe_cleanup", because="the host pays it")
+    async def owe_cleanup(self, params: OweCleanup) -> None:
+        """Leave the clean-up to a host that can't answer; what the guest could still touch stays claimed."""
+        await self._db.write(_owe, params)
+
+
+def _admitted(server: Server) -> Admitted:
+    images = (server.image_id, server.kernel_id, server.ramdisk_id)
+    return Admitted(
+        server_id=server.id,
+        name=server.name,
+        images=tuple(image for image in images if image),
+        ports=tuple(
+            PortRef(port_id=entry.port_id, network_id=entry.network_id, created=entry.created, fixed_ip=entry.fixed_ip)
+            for entry in server.networks
+        ),
+        volumes=tuple(
+            VolumeRef(
+                attachment_id=admission.attachment_id(server.id, entry.volume_id),
+                volume_id=entry.volume_id,
+                source_type=entry.source_type,
+                image_id=entry.image_id,
+                size_gb=entry.size_gb,
+                boot_index=entry.boot_index,
+                device=entry.device_name,
+                delete_on_termination=entry.delete_on_termination,
+            )
+            for entry in server.block_devices
+            if entry.volume_id
+        ),
+        security_groups=server.security_groups,
+    )
+
+
+def _set_active(session: Session, params: SetActive) -> bool:
+    written = servers.set_active(session, params.server_id, params.op, params.power_state)
+    servers.finish_action(session, params.server_id, params.op)
+    return written
+
+
+def _set_error(session: Session, params: SetError) -> bool:
+    fault = Fault(code=params.code, message=params.message, created=datetime.now(UTC), details=params.details or None)
+    written = servers.set_error(session, params.server_id, params.op, fault, params.explanation)
+    servers.finish_action(session, params.server_id, params.op, params.message)
+    return written
+
+
+def _begin_verb(session: Session, params: BeginVerb) -> BegunVerb:
+    verb = Verb(params.verb)
+    server = servers.begin_verb(session, params.server_id, verb, params.op)
+    servers.start_action(session, server, params.op, params.verb.split("_")[0], params.user_id)
+    rule = TRANSITIONS[verb]
+    return BegunVerb(
+        server_id=server.id,
+        host=server.host or "",
+        attempt=server.attempt,
+        vm_state=server.vm_state,
+        target=rule.target,
+        power_state=rule.power,
+    )
+
+
+def _end_verb(session: Session, params: EndVerb) -> bool:
+    state = VmState(params.vm_state) if params.vm_state else None
+    servers.finish_action(session, params.server_id, params.op, params.message)
+    return servers.end_verb(session, params.server_id, params.op, vm_state=state, power_state=params.power_state)
+
+
+def _mark_deleting(session: Session, params: MarkDeleting) -> Remains:
+    server = servers.mark_deleting(session, params.server_id, params.op)
+    servers.start_action(session, server, params.op, "delete", params.user_id)
+    kept = {entry.port_id: entry for entry in server.networks}
+    admitted = _admitted(server)
+    return Remains(
+        server_id=server.id,
+        project_id=server.project_id,
+        name=server.name,
+        host=server.host,
+        attempt=server.attempt,
+        hostname=server.hostname,
+        images=admitted.images,
+        ports=tuple(
+            PortRef(
+                port_id=port.id,
+                network_id=port.network_id,
+                created=port.id not in kept or kept[port.id].created,
+            )
+            for port in ports.of_devices(session, [server.id])[server.id]
+        ),
+        volumes=tuple(
+            VolumeRef(
+                attachment_id=attachment.id,
+                volume_id=attachment.volume_id,
+                delete_on_termination=attachment.delete_on_termination
+                or any(v.volume_id == attachment.volume_id and v.delete_on_termination for v in admitted.volumes),
+            )
+            for attachment in volumes.attachments_of(session, server.id)
+        ),
+    )
+
+
+def _set_deleted(session: Session, params: Held) -> None:
+    servers.finish_action(session, params.server_id, params.op)
+    servers.set_deleted(session, params.server_id)
+
+
+def _owe(session: Session, params: OweCleanup) -> None:
+    debts.owe(session, debts.Debt(**params.model_dump()))
+    claims.quarantine(session, params.server_id, params.attempt)

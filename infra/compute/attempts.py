@@ -1,0 +1,99 @@
+"""Fences on a host: which attempts at a server may still have effects here.
+
+An activity that ended for its workflow may still run on the host. So an undo first closes the attempt here, for good
+and on disk, then takes the server's lock, then removes; a do takes the same lock and checks before each effect and
+after the last that its attempt is open.
+"""
+
+import json
+import os
+import re
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from infra.domain.errors import Fenced, HostRejected
+
+_SERVER_ID = re.compile(r"[0-9a-f-]{36}")
+EVERY = 2**31
+"""Closes every attempt there ever is: the server is being deleted."""
+
+
+class Attempts:
+    """One per compute worker; ``directory`` is the host's own and outlives the worker."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self._locks: dict[str, threading.Lock] = {}
+        self._guard = threading.Lock()
+
+    def closed_through(self, server_id: str) -> int:
+        """The highest attempt that is closed here; lower ones are closed with it. 0: none."""
+        try:
+            return int(json.loads(self._file(server_id).read_bytes())["closed_through"])
+        except FileNotFoundError:
+            return 0
+
+    def check(self, server_id: str, attempt: int) -> None:
+        """Raises Fenced if the attempt is closed."""
+        if attempt <= self.closed_through(server_id):
+            raise Fenced(f"Attempt {attempt} at server {server_id} was closed on this host.")
+
+    def close(self, server_id: str, attempt: int) -> None:
+        """Close this attempt and all before it, durably; returns after the file is on disk."""
+        with self._guard:
+            if attempt <= self.closed_through(server_id):
+                return
+            file = self._file(server_id)
+            draft = file.with_suffix(".new")
+            with draft.open("w") as out:
+                json.dump({"closed_through": attempt}, out)
+                out.flush()
+                os.fsync(out.fileno())
+            draft.replace(file)
+            folder = os.open(self._directory, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+    @contextmanager
+    def lock(self, server_id: str, *, seconds: float = 60.0) -> Iterator[None]:
+        """Hold the server on this host.
+
+        Raises:
+            HostRejected: soft, somebody else holds it for longer than ``seconds``.
+        """
+        with self._guard:
+            lock = self._locks.setdefault(server_id, threading.Lock())
+        if not lock.acquire(timeout=seconds):
+            raise HostRejected(f"Server {server_id} is held on this host for more than {seconds:.0f} s.", soft=True)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    @contextmanager
+    def doing(self, server_id: str, attempt: int) -> Iterator[None]:
+        """Around an effect: the server's lock, and the attempt open before it."""
+        with self.lock(server_id):
+            self.check(server_id, attempt)
+            yield
+
+    @contextmanager
+    def undoing(self, server_id: str, attempt: int) -> Iterator[None]:
+        """Around a removal: the attempt closed, then the server's lock."""
+        self.close(server_id, attempt)
+        with self.lock(server_id):
+            yield
+
+    def known(self) -> set[str]:
+        """Servers with a closed attempt on this host."""
+        return {file.stem for file in self._directory.glob("*.json")}
+
+    def _file(self, server_id: str) -> Path:
+        if not _SERVER_ID.fullmatch(server_id):
+            raise ValueError("not a server id")
+        return self._directory / f"{server_id}.json"

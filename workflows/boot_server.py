@@ -1,0 +1,284 @@
+"""A boot: from a request to a running machine, or to nothing at all.
+
+``forward`` reads like the request flow of an OpenStack boot: token, conflicts and row, host, then image, network and
+volumes side by side, then the guest. ``admission`` answers the API as soon as the request is durable and its row is
+there. Whatever fails, or whoever deletes it meanwhile, ``unwind`` takes back what was done.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import Priority
+from temporalio.exceptions import ActivityError, ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.base import Failure
+    from activities.conductor import ConductorActivities, GetInstance, Instance
+    from activities.hosts import AcceptServer, HostActivities
+    from activities.hypervisor import HypervisorActivities, SpawnGuest
+    from activities.identity import IdentityActivities
+    from activities.images import FetchImage, ImageActivities
+    from activities.models import Admitted, Attempt, PortRef, Requester, VolumeRef
+    from activities.networks import AllocatedPort, AllocatePort, PlugActivities, PlugPort, PlugResult, PortActivities
+    from activities.records import CreateServers, Held, Place, RecordsActivities, SetActive, SetError, Written
+    from activities.scheduling import ClaimedHost, ClaimHost, SchedulingActivities
+    from activities.volumes import AttachedVolume, ConnectActivities, MarkAttached, UseVolume, VolumeActivities
+    from infra.temporal import attributes
+    from infra.temporal.history import History
+    from workflows import failures, policies
+    from workflows.saga import Saga, Stopped, side_by_side
+    from workflows.verb import Deletable, Outcome
+
+
+class BootParams(History):
+    requester: Requester
+    create: CreateServers
+    admitted: Admitted | None = None
+    """Set where a reservation admitted several servers at once: this run is one of them."""
+    max_attempts: int = 3
+    boot_seconds: float = 600.0
+
+
+class HostRefused(Exception):
+    """This host can't have the server."""
+
+    def __init__(self, cause: Failure) -> None:
+        super().__init__(cause.message)
+        self.cause = cause
+
+
+@workflow.defn(name="BootServer")
+class BootServer(Deletable):
+    @workflow.init
+    def __init__(self, params: BootParams) -> None:
+        server_id = params.create.server_ids[0]
+        super().__init__(server_id)
+        self.params = params
+        self.op = params.create.request_id
+        self.server = params.admitted
+        self.answer = params.admitted
+        self.causes: list[str] = []
+        self.explanation: dict[str, Any] | None = None
+        self.attempt: Attempt | None = None
+        priority = Priority(priority_key=policies.BOOT_PRIORITY, fairness_key=params.create.project_id)
+        self.saga = Saga(str(params.create.spec.get("name", server_id))[:60], priority)
+
+    @workflow.update(name="admission")
+    async def admission(self) -> Admitted:
+        """Answers when the request is durable and its row is there; fails with the refusal's code otherwise."""
+        admitted: Admitted = await self.admitted()
+        return admitted
+
+    @workflow.run
+    async def run(self, params: BootParams) -> Outcome:
+        error = await self.guard(self.forward(), timedelta(seconds=params.boot_seconds))
+        if error is not None and self.server is not None:
+            await self.shielded(self.give_up(error))
+        elif error is not None and self.refused is None:
+            await self.shielded(self.withdraw())
+        outcome = await self.close(error, Outcome(state="active", host=self.attempt.host if self.attempt else ""))
+        self.hand_over()
+        return outcome
+
+    async def forward(self) -> None:
+        """The request, step by step. Raises what ended it."""
+        server = await self.admit()
+        excluded: list[str] = []
+        busy: list[str] = []
+        number = tries = 0
+        while True:
+            number += 1
+            mark = self.saga.mark()
+            claimed = await self.claim(number, excluded, busy)
+            self.attempt = Attempt(server_id=server.server_id, number=number, host=claimed.host)
+            try:
+                power_state = await self.build(server, self.attempt, claimed)
+                break
+            except HostRefused as refused:
+                self.causes.append(f"{claimed.host}: {refused.cause.message}")
+                tries += not refused.cause.soft
+                if tries >= self.params.max_attempts:
+                    raise ApplicationError(
+                        f"Exceeded maximum number of retries. {self.causes[0]}",
+                        Failure(code=500, message=self.causes[0], kind="MaxRetriesExceeded"),
+                        type="MaxRetriesExceeded",
+                    ) from refused
+                (busy if refused.cause.soft else excluded).append(claimed.host)
+                await self.saga.unwind(self.attempt, mark)
+                if refused.cause.soft:
+                    await workflow.sleep(policies.BUSY_PAUSE)
+        await self.become_active(power_state)
+
+    async def admit(self) -> Admitted:
+        """Steps 3 and 4; what follows waits for nobody, so the answer leaves right after the row is written."""
+        if self.server is not None:
+            return self.server
+        try:
+            await self.saga.run(IdentityActivities.validate_token, self.params.requester, policies.ADMISSION)
+            created = await self.saga.run(RecordsActivities.create_servers, self.params.create, policies.ADMISSION)
+        except ActivityError as error:
+            self.refuse(error)
+            raise
+        self.answer = self.server = created.servers[0]
+        assert self.server is not None
+        return self.server
+
+    async def claim(self, number: int, excluded: list[str], busy: list[str]) -> ClaimedHost:
+        """Step 5."""
+        params = ClaimHost(
+            server_id=self.server_id,
+            op=self.op,
+            attempt=number,
+            excluded=tuple(excluded),
+            soft_excluded=tuple(busy),
+        )
+        claimed: ClaimedHost = await self.saga.step(
+            SchedulingActivities.claim_host, params, policies.CLAIM, undo=policies.UNDO_RECORD, note=f"attempt {number}"
+        )
+        self.explanation = claimed.explanation
+        return claimed
+
+    async def build(self, server: Admitted, attempt: Attempt, claimed: ClaimedHost) -> int:
+        """Steps 6 to 11 on one host; returns the guest's power state.
+
+        Raises:
+            HostRefused: another host may do.
+        """
+        host = attempt.host
+        workflow.upsert_search_attributes([attributes.HOST.value_set(host), attributes.PHASE.value_set("building")])
+        place = Place(server_id=self.server_id, op=self.op, host=host, attempt=attempt.number, zone=claimed.zone)
+        get = GetInstance(attempt=attempt, op=self.op)
+        accept = AcceptServer(attempt=attempt)
+        try:
+            _, placed, instance = await side_by_side(
+                self.saga.step(HostActivities.accept, accept, policies.ACCEPT, host=host),
+                self.saga.step(RecordsActivities.place, place, policies.RECORD, undo=policies.UNDO_RECORD),
+                self.saga.step(ConductorActivities.get_instance, get, policies.RECORD),
+            )
+            if not placed.written:
+                raise Stopped
+            images, nics, volumes = await side_by_side(
+                self.fetch_images(server, attempt),
+                self.connect_networks(server, attempt, instance),
+                self.connect_volumes(server, attempt),
+            )
+            spawn = SpawnGuest(
+                attempt=attempt, instance=instance, images=tuple(images), nics=tuple(nics), volumes=tuple(volumes)
+            )
+            spawned = await self.saga.step(
+                HypervisorActivities.spawn, spawn, policies.HOST_SPAWN, host=host, undo=policies.HOST_UNDO
+            )
+        except ActivityError as error:
+            if self.saga.stopped or not failures.is_refusal(error):
+                raise
+            raise HostRefused(failures.cause_of(error)) from error
+        await side_by_side(
+            *(
+                self.saga.step(
+                    VolumeActivities.complete,
+                    MarkAttached(attachment_id=volume.attachment_id, device=spawned.devices[volume.volume_id]),
+                    policies.HOST_CALL,
+                    host=host,
+                )
+                for volume in volumes
+            )
+        )
+        return int(spawned.power_state)
+
+    async def fetch_images(self, server: Admitted, attempt: Attempt) -> list[Any]:
+        """Step 8."""
+        return await side_by_side(
+            *(
+                self.saga.step(
+                    ImageActivities.fetch,
+                    FetchImage(attempt=attempt, image_id=image_id, **self.sealed_token()),
+                    policies.HOST_COPY,
+                    host=attempt.host,
+                    undo=policies.HOST_UNDO,
+                )
+                for image_id in server.images
+            )
+        )
+
+    async def connect_networks(self, server: Admitted, attempt: Attempt, instance: Instance) -> list[PlugResult]:
+        """Step 9."""
+
+        async def connect(port: PortRef) -> PlugResult:
+            allocate = AllocatePort(
+                attempt=attempt, port=port, security_groups=server.security_groups, **self.sealed_token()
+            )
+            allocated: AllocatedPort = await self.saga.step(
+                PortActivities.allocate, allocate, policies.HOST_CALL, host=attempt.host, undo=policies.REST_UNDO
+            )
+            plug = PlugPort(attempt=attempt, hostname=instance.hostname, port_id=port.port_id, nic=allocated.nic)
+            plugged: PlugResult = await self.saga.step(
+                PlugActivities.plug, plug, policies.HOST_CALL, host=attempt.host, undo=policies.HOST_UNDO
+            )
+            return plugged
+
+        return await side_by_side(*(connect(port) for port in server.ports))
+
+    async def connect_volumes(self, server: Admitted, attempt: Attempt) -> list[AttachedVolume]:
+        """Step 10."""
+        host = attempt.host
+
+        async def connect(volume: VolumeRef) -> AttachedVolume:
+            use = UseVolume(attempt=attempt, volume=volume, **self.sealed_token())
+            if volume.source_type != "volume":
+                await self.saga.step(
+                    VolumeActivities.create, use, policies.HOST_CALL, host=host, undo=policies.REST_UNDO
+                )
+                await self.saga.step(VolumeActivities.await_available, use, policies.VOLUME_WAIT, host=host)
+            attached: AttachedVolume = await self.saga.step(
+                VolumeActivities.attach, use, policies.HOST_CALL, host=host, undo=policies.REST_UNDO
+            )
+            connected: AttachedVolume = await self.saga.step(
+                ConnectActivities.connect, attached, policies.HOST_CALL, host=host
+            )
+            return connected
+
+        return await side_by_side(*(connect(volume) for volume in server.volumes))
+
+    async def become_active(self, power_state: int) -> None:
+        """Step 12. From here on the boot only goes forward."""
+        written: Written = await self.saga.run(
+            RecordsActivities.set_active,
+            SetActive(server_id=self.server_id, op=self.op, power_state=power_state),
+            policies.RECORD,
+        )
+        if not written.written:
+            raise Stopped
+        workflow.upsert_search_attributes([attributes.PHASE.value_set("active")])
+
+    async def give_up(self, error: BaseException) -> None:
+        """Take everything back; the server says why, unless a delete takes the row as well."""
+        await self.saga.unwind(self.attempt)
+        if self.delete_request is not None:
+            return
+        cause = failures.cause_of(error)
+        message = self.stop_reason or cause.message
+        chain = [*self.causes, message] if self.causes else [message]
+        self.causes = chain
+        await self.saga.run(
+            RecordsActivities.set_error,
+            SetError(
+                server_id=self.server_id,
+                op=self.op,
+                code=cause.code if cause.code >= 400 else 500,
+                message=chain[0],
+                details="\n".join(chain),
+                explanation=self.explanation,
+            ),
+            policies.UNDO_RECORD,
+        )
+        workflow.upsert_search_attributes([attributes.PHASE.value_set("error")])
+
+    async def withdraw(self) -> None:
+        """The request was cancelled before it was admitted: nobody was told of it, so nothing of it stays."""
+        held = Held(server_id=self.server_id, op=self.op)
+        await self.saga.run(RecordsActivities.withdraw, held, policies.UNDO_RECORD)
+
+    def sealed_token(self) -> dict[str, Any]:
+        requester = self.params.requester
+        return {"token": requester.token, "token_server_id": requester.token_server_id}

@@ -1,0 +1,114 @@
+"""A delete: takes the server from whatever holds it, and leaves nothing of it.
+
+Every attempt is closed on the host first, so that an attach in flight fails and undoes itself; the guest is confirmed
+gone before a volume or port is given to somebody else.
+"""
+
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import Priority
+from temporalio.exceptions import ActivityError, ApplicationError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.hypervisor import DestroyGuest, HypervisorActivities
+    from activities.images import FetchImage, ImageActivities
+    from activities.models import Attempt, PortRef, VolumeRef
+    from activities.networks import AllocatePort, PlugActivities, PlugPort, PortActivities
+    from activities.records import Held, OweCleanup, RecordsActivities, Remains
+    from activities.scheduling import SchedulingActivities, ServerRef
+    from activities.volumes import UseVolume, VolumeActivities
+    from infra.temporal import attributes
+    from infra.temporal.sealed import Sealed
+    from workflows import failures, policies
+    from workflows.saga import Saga, side_by_side
+    from workflows.verb import Deletable, DeleteParams, Outcome
+
+# The services take the worker's own token for an undo; the field stays in the params that do and undo share.
+_NO_TOKEN: dict[str, Any] = {"token": Sealed(key_id="", nonce="", ciphertext=""), "token_server_id": ""}
+
+
+class HostGone(Exception):
+    """The host did not confirm in its time; it owes the clean-up."""
+
+
+@workflow.defn(name="DeleteServer")
+class DeleteServer(Deletable):
+    @workflow.init
+    def __init__(self, params: DeleteParams) -> None:
+        super().__init__(params.server_id)
+        self.params = params
+        self.saga = Saga(params.server_id, Priority(priority_key=policies.DELETE_PRIORITY))
+
+    @workflow.run
+    async def run(self, params: DeleteParams) -> Outcome:
+        try:
+            await self.shielded(self.take_for_delete(params.request))
+        except ApplicationError as error:
+            await workflow.wait_condition(workflow.all_handlers_finished)
+            cause = failures.cause_of(error)
+            return Outcome(state="refused", code=cause.code, message=cause.message)
+        assert self.remains is not None
+        await self.shielded(self.remove(self.remains))
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return Outcome(state="deleted")
+
+    async def remove(self, remains: Remains) -> None:
+        workflow.upsert_search_attributes([attributes.PHASE.value_set("deleting")])
+        if remains.host is not None:
+            attempt = Attempt(server_id=self.server_id, number=remains.attempt, host=remains.host)
+            try:
+                await self.remove_from_host(remains, attempt)
+                await self.give_back(remains, attempt)
+            except HostGone as gone:
+                await self.owe(attempt, str(gone))
+        await self.saga.run(SchedulingActivities.release_all, ServerRef(server_id=self.server_id), policies.UNDO_RECORD)
+        held = Held(server_id=self.server_id, op=self.params.request.request_id)
+        await self.saga.run(RecordsActivities.set_deleted, held, policies.UNDO_RECORD)
+
+    async def remove_from_host(self, remains: Remains, attempt: Attempt) -> None:
+        """Guest and disks, then ports and image references. Raises HostGone."""
+        destroy = DestroyGuest(attempt=attempt, every_attempt=True)
+        await self.on_host(HypervisorActivities.remove, destroy, attempt)
+        await side_by_side(
+            *(
+                self.on_host(
+                    PlugActivities.unplug,
+                    PlugPort(attempt=attempt, hostname=remains.hostname, port_id=port.port_id, nic={}),
+                    attempt,
+                )
+                for port in remains.ports
+            ),
+            *(
+                self.on_host(
+                    ImageActivities.release, FetchImage(attempt=attempt, image_id=image_id, **_NO_TOKEN), attempt
+                )
+                for image_id in remains.images
+            ),
+        )
+
+    async def give_back(self, remains: Remains, attempt: Attempt) -> None:
+        """Ports and volumes, at their services: the guest is gone."""
+
+        async def port(ref: PortRef) -> None:
+            params = AllocatePort(attempt=attempt, port=ref, **_NO_TOKEN)
+            await self.saga.run(PortActivities.deallocate, params, policies.REST_UNDO)
+
+        async def volume(ref: VolumeRef) -> None:
+            params = UseVolume(attempt=attempt, volume=ref, **_NO_TOKEN)
+            await self.saga.run(VolumeActivities.detach, params, policies.REST_UNDO)
+            if ref.delete_on_termination:
+                await self.saga.run(VolumeActivities.delete, params, policies.REST_UNDO)
+
+        await side_by_side(*(port(ref) for ref in remains.ports), *(volume(ref) for ref in remains.volumes))
+
+    async def on_host(self, do: Any, params: Any, attempt: Attempt) -> None:
+        try:
+            await self.saga.run(do, params, policies.HOST_UNDO, host=attempt.host)
+        except ActivityError as error:
+            raise HostGone(failures.cause_of(error).message) from error
+
+    async def owe(self, attempt: Attempt, what: str) -> None:
+        """The user's view ends; what the guest could still touch waits for its host."""
+        debt = OweCleanup(host=attempt.host, server_id=self.server_id, attempt=attempt.number, what=what)
+        await self.saga.run(RecordsActivities.owe_cleanup, debt, policies.UNDO_RECORD)

@@ -1,0 +1,182 @@
+"""Order and undo: ``step`` registers a step's undo before it runs it, ``unwind`` runs the undos in reverse.
+
+The forward code runs in a task that a delete or a cancel may end; the unwind runs in a task that nobody cancels. After
+every await the stop flag is read again, because a cancel that meets an activity at its end is swallowed by it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import Priority
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from activities.base import info
+    from activities.models import Attempt
+    from activities.records import OweCleanup, RecordsActivities
+    from infra.temporal.queues import host_queue
+    from workflows import failures, policies
+    from workflows.policies import Policy
+
+
+class Stopped(Exception):
+    """The forward code ends here: a delete or a cancel came."""
+
+
+class Undo:
+    def __init__(self, do: Callable[..., Any], params: Any, policy: Policy, host: str | None) -> None:
+        self.do = do
+        self.params = params
+        self.policy = policy
+        self.host = host
+
+
+class Saga:
+    """The steps of one run. ``title`` names the thing in summaries; ``priority`` and fairness go with every step."""
+
+    def __init__(self, title: str, priority: Priority) -> None:
+        self.title = title
+        self.priority = priority
+        self.stopped = False
+        self.table: list[list[str]] = []
+        self._undos: list[Undo] = []
+
+    async def step(
+        self,
+        do: Callable[..., Any],
+        params: Any,
+        policy: Policy,
+        *,
+        host: str | None = None,
+        undo: Policy | None = None,
+        note: str = "",
+    ) -> Any:
+        """Run a step; its undo, if it has one, is registered first and will run under the policy ``undo``.
+
+        Raises:
+            Stopped: the run was stopped before or while the step ran.
+            ActivityError: the step failed.
+        """
+        if self.stopped:
+            raise Stopped
+        undo_fn = info(do).undo
+        if undo_fn is not None:
+            assert undo is not None, f"{info(do).name} has an undo: say how it runs"
+            self._undos.append(Undo(undo_fn, params, undo, host))
+        result = await self.run(do, params, policy, host=host, note=note)
+        if self.stopped:
+            raise Stopped
+        return result
+
+    async def run(
+        self, do: Callable[..., Any], params: Any, policy: Policy, *, host: str | None = None, note: str = ""
+    ) -> Any:
+        """Run one activity and keep the step table; registers nothing."""
+        row = self._begin(info(do).name, host, note)
+        try:
+            result = await execute(do, params, policy, host=host, title=self.title, priority=self.priority)
+        except BaseException as error:
+            self._end(row, failures.brief(error))
+            raise
+        self._end(row, "done")
+        return result
+
+    def mark(self) -> int:
+        """Where the undos of what comes next will begin."""
+        return len(self._undos)
+
+    async def unwind(self, attempt: Attempt | None, to: int = 0) -> None:
+        """Undo what was registered since ``to``, last first.
+
+        Where the host of ``attempt`` can't do an undo in its time, it owes the clean-up: the other undos of that
+        attempt are left to it too, since the guest may still use what they would give away.
+        """
+        owed = False
+        while len(self._undos) > to:
+            undo = self._undos[-1]
+            concerns_host = _attempt_of(undo.params) is not None
+            if not (owed and concerns_host):
+                try:
+                    await self.run(undo.do, undo.params, undo.policy, host=undo.host, note="undo")
+                except ActivityError as error:
+                    if attempt is None or undo.host is None:
+                        raise
+                    owed = True
+                    await self._owe(attempt, f"{info(undo.do).name}: {failures.cause_of(error).message}")
+            self._undos.pop()
+
+    async def _owe(self, attempt: Attempt, what: str) -> None:
+        debt = OweCleanup(host=attempt.host, server_id=attempt.server_id, attempt=attempt.number, what=what)
+        await self.run(RecordsActivities.owe_cleanup, debt, policies.UNDO_RECORD)
+
+    def _begin(self, name: str, host: str | None, note: str) -> list[str]:
+        row = [name, host or "control", workflow.now().strftime("%H:%M:%S.%f")[:-3], "running", note]
+        self.table.append(row)
+        self._show()
+        return row
+
+    def _end(self, row: list[str], state: str) -> None:
+        row[3] = state
+        self._show()
+
+    def _show(self) -> None:
+        lines = ["| step | where | started | state | |", "|---|---|---|---|---|"]
+        lines += ["| " + " | ".join(row) + " |" for row in self.table[-40:]]
+        workflow.set_current_details("\n".join(lines))
+
+
+async def execute(
+    do: Callable[..., Any],
+    params: Any,
+    policy: Policy,
+    *,
+    host: str | None = None,
+    title: str = "",
+    priority: Priority = Priority.default,
+) -> Any:
+    """One activity under a policy."""
+    summary = f"{info(do).name} {title}".strip()[:200]
+    if policy.local:
+        return await workflow.execute_local_activity(
+            do,
+            params,
+            start_to_close_timeout=policy.start_to_close,
+            schedule_to_close_timeout=policy.schedule_to_close,
+            retry_policy=policy.retry,
+            summary=summary,
+        )
+    queue = policy.queue
+    if policy.lane is not None:
+        assert host is not None, f"{policy.name} runs on a host"
+        queue = host_queue(host, policy.lane)
+    return await workflow.execute_activity(
+        do,
+        params,
+        task_queue=queue,
+        start_to_close_timeout=policy.start_to_close,
+        schedule_to_start_timeout=policy.schedule_to_start,
+        schedule_to_close_timeout=policy.schedule_to_close,
+        heartbeat_timeout=policy.heartbeat,
+        retry_policy=policy.retry,
+        summary=summary,
+        priority=priority,
+        # What was told to stop is waited for: an undo must not run beside its do.
+        cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
+    )
+
+
+async def side_by_side(*branches: Any) -> list[Any]:
+    """Run branches at the same time; when one fails the others are cancelled *and waited for*."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(branch) for branch in branches]
+    except BaseExceptionGroup as errors:
+        raise failures.first(errors) from errors
+    return [task.result() for task in tasks]
+
+
+def _attempt_of(params: Any) -> Attempt | None:
+    found = getattr(params, "attempt", None)
+    return found if isinstance(found, Attempt) else None
