@@ -60,8 +60,15 @@ def _guest(settings: Settings) -> None:
 
 
 def _people(settings: Settings) -> None:
+    async def ensure() -> None:
+        provider = KeycloakProvider(settings)
+        try:
+            await people.ensure(provider, settings.deploy.passwords)
+        finally:
+            await provider.close()
+
     try:
-        asyncio.run(people.ensure(KeycloakProvider(settings.keycloak), settings.deploy.passwords))
+        asyncio.run(ensure())
     except KilonovaError as error:
         log = config.log_directory(settings) / "keycloak.log"
         raise SetupError(f"Keycloak refused: {error}.", f"Its log is {log}.") from error

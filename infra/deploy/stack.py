@@ -13,6 +13,7 @@ from infra.deploy.supervision import Supervisor
 from infra.settings import Settings
 
 _DEAD = ("FATAL", "EXITED", "UNKNOWN")
+_FAILED = ("BACKOFF", *_DEAD)
 _UP = ("RUNNING", "STARTING")
 
 
@@ -58,8 +59,7 @@ class Stack:
         if not self.supervisor.alive():
             return
         for program in reversed(self._chosen(names)):
-            if self._state(program.name) not in ("STOPPED", *_DEAD):
-                self._call("stopProcess", program.name)
+            self._stop(program)
         if names is None:
             self.supervisor.shut_down()
 
@@ -93,6 +93,7 @@ class Stack:
 
     def _start(self, program: Program) -> None:
         if self._state(program.name) not in _UP:
+            self._stop(program)
             if program.port is not None and taken(program.port):
                 raise SetupError(
                     f"Port {program.port}, which {program.name} needs, is in use by another process.",
@@ -106,12 +107,17 @@ class Stack:
         log = config.log_directory(self.settings) / f"{program.name}.log"
         deadline = time.monotonic() + program.patience
         while not (self._state(program.name) == "RUNNING" and program.ready()):
-            dead = self._state(program.name) in _DEAD
+            dead = self._state(program.name) in _FAILED
             if dead or time.monotonic() > deadline:
                 said = shell.last_line(log.read_text(errors="replace")) if log.exists() else "nothing"
+                self._stop(program)
                 what = "ended at once" if dead else f"did not answer within {program.patience:.0f} s"
                 raise SetupError(f"{program.name} {what}; the last it said: {said}.", f"Its log is {log}.")
             time.sleep(0.1)
+
+    def _stop(self, program: Program) -> None:
+        if self._state(program.name) not in ("STOPPED", *_DEAD):
+            self._call("stopProcess", program.name)
 
     def _state(self, name: str) -> str:
         return str(self.supervisor.call("getProcessInfo", name)["statename"])

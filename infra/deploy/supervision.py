@@ -71,7 +71,8 @@ class Supervisor:
                 "autostart": "false",
                 "autorestart": "true",
                 "startsecs": "1",
-                "startretries": "5",
+                # A worker whose Temporal is away for minutes is still wanted afterwards.
+                "startretries": "20",
                 "stopwaitsecs": str(program.stop_seconds),
                 "stopasgroup": str(program.group).lower(),
                 "killasgroup": str(program.group).lower(),
@@ -138,6 +139,8 @@ def _open_files() -> int:
 
 
 def _environment(values: Mapping[str, str]) -> str:
-    # supervisord reads KEY="value" without any escape: a value holds one kind of quote at most.
-    quoted = {key: f"'{value}'" if '"' in value else f'"{value}"' for key, value in values.items()}
-    return ",".join(f"{key}={value}" for key, value in quoted.items())
+    # supervisord reads KEY="value" and knows no escape.
+    for key, value in values.items():
+        if '"' in value or "\n" in value:
+            raise SetupError(f"{key} would hold a quote or a line break.", "Choose another KILONOVA_STATE_DIR.")
+    return ",".join(f'{key}="{value}"' for key, value in values.items())
