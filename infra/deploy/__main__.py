@@ -1,6 +1,11 @@
-"""``python -m infra.deploy up|down|status|logs|clean``: the developer stack on this machine."""
+"""``python -m infra.deploy up|down|status|logs|clean``: the developer stack on this machine.
+
+``realm`` and ``people`` are for real installations: the realm file for a Keycloak that is there already, and the first
+projects and users in it.
+"""
 
 import argparse
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from infra.deploy import clean, config, demo, setup
+from infra.deploy import clean, config, demo, realm, setup
 from infra.deploy.problems import SetupError
 from infra.deploy.stack import Stack
 from infra.settings import Settings, load
@@ -72,17 +77,28 @@ def remove(settings: Settings, console: Console) -> None:
     console.print("Nothing of the stack is left on this machine but packages and .venv.")
 
 
+def print_realm(settings: Settings, console: Console) -> None:
+    print(json.dumps(realm.realm(settings), indent=1))
+
+
+def create_people(settings: Settings, console: Console) -> None:
+    setup.first_people(settings)
+    console.print(f"Users in the realm {settings.keycloak.realm}: {', '.join(settings.deploy.passwords)}.")
+
+
 VERBS: dict[str, Callable[[Settings, Console], None]] = {
     "up": up,
     "down": down,
     "status": status,
     "logs": logs,
     "clean": remove,
+    "realm": print_realm,
+    "people": create_people,
 }
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m infra.deploy", description="The developer stack on this machine.")
+    parser = argparse.ArgumentParser(prog="python -m infra.deploy", description="Sets Kilonova up.")
     parser.add_argument("verb", choices=VERBS)
     verb = VERBS[parser.parse_args().verb]
     console = Console(soft_wrap=True)

@@ -6,8 +6,6 @@ from pydantic import SecretStr
 
 from infra.identity.provider import IdentityProvider
 
-PROJECTS = ("demo", "admin", "service")
-
 # User, project (None: the whole system), role.
 GRANTS: tuple[tuple[str, str | None, str], ...] = (
     ("demo", "demo", "member"),
@@ -19,14 +17,17 @@ GRANTS: tuple[tuple[str, str | None, str], ...] = (
 
 
 async def ensure(provider: IdentityProvider, passwords: Mapping[str, SecretStr]) -> None:
-    """Create what is missing. A user who is there keeps the password.
+    """Create what is missing, for those users that ``passwords`` has. A user who is there keeps the password.
 
     Raises:
         KilonovaError: the provider refuses, or does not answer.
     """
-    projects = {name: await _project(provider, name) for name in PROJECTS}
+    wanted = {project for user, project, _ in GRANTS if project and user in passwords} | {"service"}
+    projects = {name: await _project(provider, name) for name in sorted(wanted)}
     users = {name: await _user(provider, name, secret.get_secret_value()) for name, secret in passwords.items()}
     for user, project, role in GRANTS:
+        if user not in users:
+            continue
         where = projects[project] if project else None
         if role not in await provider.roles_of(users[user], where):
             await provider.grant(users[user], where, role)

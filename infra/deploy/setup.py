@@ -36,7 +36,7 @@ def up(settings: Settings, console: Console) -> Demo:
             with steps.step(name):
                 stack.start([name])
         with steps.step("projects, users and roles"):
-            _people(settings)
+            first_people(settings)
         with steps.step("flavors, images, network and key"):
             network_id = _seed(settings)
         with steps.step("the compute host"):
@@ -59,7 +59,9 @@ def _guest(settings: Settings) -> None:
     seeds.prepare_images(settings)
 
 
-def _people(settings: Settings) -> None:
+def first_people(settings: Settings) -> None:
+    """Have the projects, users and roles of ``people`` in the realm."""
+
     async def ensure() -> None:
         provider = KeycloakProvider(settings)
         try:

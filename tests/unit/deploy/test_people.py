@@ -54,3 +54,10 @@ async def test_each_user_has_just_the_roles_of_the_plan_however_often_it_runs() 
     )
     assert provider.passwords == {name: f"{name}-secret" for name in PASSWORDS}
     assert set(provider.projects_) == {"demo", "admin", "service"}
+
+
+async def test_only_users_with_a_password_and_their_projects_are_made() -> None:
+    provider: Any = Provider()
+    await people.ensure(provider, {"reader": SecretStr("s")})
+    assert provider.granted == [("u-reader", "p-demo", "reader")]
+    assert set(provider.projects_) == {"demo", "service"}
