@@ -1,9 +1,12 @@
 """Linux networking with real packets: leases, repairs, and nothing but the port's own guest is served."""
 
+import asyncio
 import os
 import random
 import signal
 import subprocess
+import sys
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +18,7 @@ from infra.domain.errors import HostRejected
 from infra.domain.network import NicAddress
 from infra.network import names
 from infra.network.linux import LinuxNetworkBackend, dnsmasq, links, netns
+from infra.network.metadata_server import MetadataServer
 from infra.settings import HostSettings
 from tests.contract.network_dhcpv6 import solicit
 from tests.contract.network_guest import guest
@@ -240,7 +244,7 @@ def test_the_dhcp_server_outlives_the_worker(
         "os.killpg(0, signal.SIGKILL)"
     )
     arguments = [settings.model_dump_json(), nic.model_dump_json(), str(tmp_path / "state")]
-    worker = subprocess.Popen([os.sys.executable, "-c", code, *arguments], start_new_session=True)
+    worker = subprocess.Popen([sys.executable, "-c", code, *arguments], start_new_session=True)
     assert worker.wait(30) == -signal.SIGKILL
     before = dnsmasq.find(server)
     assert before is not None
@@ -313,6 +317,44 @@ def test_a_bridge_of_somebody_else_is_left_alone(
         other.plug("server-1", "web", nic)
     assert links.index(plugged.bridge) is not None
     assert backend.heal() == []
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop that runs in a thread of its own, as the worker's does beside its activities."""
+    made = asyncio.new_event_loop()
+    thread = threading.Thread(target=made.run_forever)
+    thread.start()
+    yield made
+    made.call_soon_threadsafe(made.stop)
+    thread.join()
+    made.close()
+
+
+def test_guests_read_their_own_metadata_in_equal_networks(
+    backend: LinuxNetworkBackend, vni: int, tmp_path: Path, loop: asyncio.AbstractEventLoop
+) -> None:
+    """Also over a network that comes after the service began, and one that went and came again."""
+    documents = {name: {"/latest/meta-data/instance-id": name.encode()} for name in ("server-1", "server-2")}
+    service = MetadataServer(backend.namespaces, backend.server_at, documents.get)
+    backend.on_change = service.notify
+    first, second = (make_nic(str(uuid.uuid4()), 10, vni=vni + number) for number in (0, 1))
+    backend.plug("server-1", "web", first)
+    asyncio.run_coroutine_threadsafe(service.start(), loop).result(10)
+    try:
+        backend.unplug("server-1", first.port_id)
+        for server_id, nic in (("server-1", first), ("server-2", second)):
+            plugged = backend.plug(server_id, "web", nic)
+            asyncio.run_coroutine_threadsafe(service.refresh(), loop).result(10)
+            with guest(plugged, nic.mac_address, tmp_path) as machine:
+                lease = machine.dhcp()
+                assert lease is not None
+                destination, gateway = lease["staticroutes"].split()[:2]
+                machine.configure(lease["ip"], int(lease["mask"]), {destination: gateway})
+                assert machine.get("/latest/meta-data/instance-id") == (200, server_id.encode())
+                assert machine.get("/latest/user-data", {"X-Forwarded-For": "10.20.0.99"})[0] == 404
+    finally:
+        asyncio.run_coroutine_threadsafe(service.stop(), loop).result(10)
 
 
 def test_an_ipv6_subnet_is_served_by_dhcpv6(

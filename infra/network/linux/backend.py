@@ -29,10 +29,9 @@ class LinuxNetworkBackend:
     Args:
         host: prefix of all names, tunnel address and port. Hosts that share a machine need a prefix each.
         directory: where the port files and those of the DHCP servers live; belongs to this host alone.
-        on_change: called, in any thread, after a network came to this host or left it.
     """
 
-    def __init__(self, host: HostSettings, directory: Path, on_change: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, host: HostSettings, directory: Path) -> None:
         self._prefix = names.check_prefix(host.interface_prefix)
         self._host = host
         self._directory = directory.resolve()
@@ -42,7 +41,8 @@ class LinuxNetworkBackend:
             made.mkdir(parents=True, exist_ok=True)
         self.ports = PortFiles(self._directory / "ports")
         self._owner = "kilonova-" + sha256(os.fsencode(self._directory)).hexdigest()[:12]
-        self._on_change = on_change
+        self.on_change: Callable[[], None] = lambda: None
+        """Called, in any thread, after a network came to this host or left it."""
         self._built: dict[str, tuple[links.Devices, list[str]]] = {}
         self._peers: dict[int, list[str]] = {}
 
@@ -74,6 +74,13 @@ class LinuxNetworkBackend:
         """Namespaces of the networks on this host by network id: where metadata has to be served."""
         return {port.nic.network_id: names.namespace(self._prefix, port.nic.network_id) for port in self.ports.all()}
 
+    def server_at(self, network_id: str, address: str) -> str | None:
+        """The server whose port in this network has this IP address, as written in its port file."""
+        for port in self.ports.of_network(network_id):
+            if any(item.ip_address == address for item in port.nic.addresses):
+                return port.server_id
+        return None
+
     def heal(self) -> list[str]:
         wanted = {port.nic.network_id for port in self.ports.all()}
         with self._errors("mend the networks"):
@@ -104,7 +111,7 @@ class LinuxNetworkBackend:
             if not ports:
                 self._tear_down(network_id)
                 lock.unlink(missing_ok=True)
-                self._on_change()
+                self.on_change()
                 return True
             devices = self._devices(ports)
             directory = self._networks / network_id
@@ -115,7 +122,7 @@ class LinuxNetworkBackend:
             self._write(directory, ports, restart=mended)
             if mended:
                 self._build(devices, ports, arguments)
-                self._on_change()
+                self.on_change()
             return mended
 
     def _stands(self, devices: links.Devices, arguments: list[str]) -> bool:
