@@ -65,3 +65,18 @@ class Snapshot(BaseModel):
     metadata: dict[str, str] = Field(default_factory=dict)
     created_at: datetime
     updated_at: datetime | None = None
+
+
+class VolumeType(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    description: str | None = None
+    is_public: bool = True
+    extra_specs: dict[str, str] = Field(default_factory=dict)
+
+
+DEFAULT_TYPE = VolumeType(
+    id="3f1d7c1e-6f1c-5d0a-9a83-6f0f4f0c5b61", name="qcow2", description="A QCOW2 file of the volume service's own."
+)

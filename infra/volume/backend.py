@@ -3,6 +3,7 @@
 All calls are idempotent on the volume's id; ``delete`` of what is not there is success.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -21,19 +22,39 @@ class Connection(BaseModel):
 
 class VolumeBackend(Protocol):
     def create(
-        self, volume_id: str, size_gb: int, source: Path | None = None, source_format: str | None = None
+        self,
+        volume_id: str,
+        size_gb: int,
+        source: Path | None = None,
+        source_format: str | None = None,
+        heartbeat: Callable[[], None] | None = None,
     ) -> None:
         """Make the volume, empty or as a full copy of ``source`` (never a backing file), whole or not at all.
 
+        A snapshot is a volume too, under its own id, made with its volume as the source.
+
+        Args:
+            source_format: as the Image Service names it; ``qcow2`` for a volume.
+            heartbeat: called now and then; what it raises ends the copy.
+
         Raises:
-            BadRequest: the source is larger than the volume.
+            BadRequest: the source is larger than the volume, or of a format that no volume is made from.
+            Fenced: the volume was deleted before.
             Unavailable: no room.
         """
         ...
 
     def delete(self, volume_id: str) -> None: ...
 
-    def extend(self, volume_id: str, size_gb: int) -> None: ...
+    def extend(self, volume_id: str, size_gb: int) -> None:
+        """Make it at least so large; it never shrinks."""
+        ...
+
+    def export(
+        self, volume_id: str, target: Path, disk_format: str, heartbeat: Callable[[], None] | None = None
+    ) -> None:
+        """Copy the volume's data to a file of ``raw`` or ``qcow2``."""
+        ...
 
     def connection(self, volume_id: str) -> Connection: ...
 

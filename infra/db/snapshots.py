@@ -1,0 +1,138 @@
+"""Snapshots of volumes: full copies with ids of their own. Their rows work as those of volumes do."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+from infra.db import storage_quotas, volumes
+from infra.db.tables.volume import SnapshotRow, VolumeRow
+from infra.db.types import now
+from infra.domain.errors import BadRequest, NotFound, TooLarge
+from infra.domain.volume import Snapshot
+
+PENDING = ("creating", "deleting")
+_DELETABLE = ("available", "error", "error_deleting")
+
+
+def create(session: Session, snapshot: Snapshot, quota: dict[str, int]) -> Snapshot:
+    """Insert the row (``creating``) of a snapshot of an available volume, within the project's quota.
+
+    Raises:
+        BadRequest: the volume is not available.
+        TooLarge: the quota does not allow it.
+    """
+    limits = storage_quotas.lock(session, "volume", snapshot.project_id, quota)
+    volume = volumes.existing(session, snapshot.volume_id, lock=True)
+    if volume.status != "available":
+        raise BadRequest(
+            f"Invalid volume: Volume {volume.id} status must be available, but current status is: {volume.status}."
+        )
+    used = volumes.usage(session, snapshot.project_id)
+    if 0 <= limits["snapshots"] < used["snapshots"] + 1:
+        raise TooLarge(f"Maximum number of snapshots allowed ({limits['snapshots']}) exceeded.")
+    volumes.check_gigabytes(limits, used, snapshot.size_gb)
+    values = snapshot.model_dump(exclude={"metadata"})
+    session.add(SnapshotRow(**values, snapshot_metadata=snapshot.metadata))
+    return snapshot
+
+
+def get(session: Session, snapshot_id: str, project_id: str | None = None) -> Snapshot:
+    return _snapshot(_existing(session, snapshot_id, project_id))
+
+
+def all_of(session: Session, project_id: str | None = None) -> list[Snapshot]:
+    query = select(SnapshotRow).where(col(SnapshotRow.status) != volumes.DELETED)
+    if project_id is not None:
+        query = query.where(col(SnapshotRow.project_id) == project_id)
+    return [_snapshot(row) for row in session.exec(query)]
+
+
+def update(session: Session, snapshot_id: str, project_id: str | None, **changes: Any) -> Snapshot:
+    """Set ``name``, ``description`` or ``status``."""
+    row = _existing(session, snapshot_id, project_id, lock=True)
+    for name, value in changes.items():
+        setattr(row, name, value)
+    return _written(session, row)
+
+
+def change_metadata(
+    session: Session, snapshot_id: str, project_id: str | None, change: Callable[[dict[str, str]], dict[str, str]]
+) -> dict[str, str]:
+    row = _existing(session, snapshot_id, project_id, lock=True)
+    row.snapshot_metadata = change(dict(row.snapshot_metadata))
+    return _written(session, row).metadata
+
+
+def begin_delete(session: Session, snapshot_id: str, project_id: str | None = None, *, force: bool = False) -> Snapshot:
+    """Raises BadRequest if its data is at work: it is being made, or a volume is made from it."""
+    row = _existing(session, snapshot_id, project_id, lock=True)
+    if row.status == "deleting":
+        return _snapshot(row)
+    if row.status not in _DELETABLE and not force:
+        raise BadRequest(f"Invalid snapshot: Snapshot status must be available or error, but is {row.status}.")
+    used = select(VolumeRow).where(col(VolumeRow.snapshot_id) == snapshot_id, col(VolumeRow.status) == "creating")
+    if session.exec(used).first() is not None:
+        raise BadRequest("Invalid snapshot: a volume is being made from it.")
+    row.status = "deleting"
+    return _written(session, row)
+
+
+def set_available(session: Session, snapshot_id: str) -> None:
+    row = _existing(session, snapshot_id, lock=True)
+    if row.status == "creating":
+        row.status = "available"
+        _written(session, row)
+
+
+def set_error(session: Session, snapshot_id: str) -> None:
+    row = _existing(session, snapshot_id, lock=True)
+    if row.status in PENDING:
+        row.status = "error_deleting" if row.status == "deleting" else "error"
+        _written(session, row)
+
+
+def delete(session: Session, snapshot_id: str) -> None:
+    """The data is gone: bury the row. Not there is success."""
+    row = session.get(SnapshotRow, snapshot_id)
+    if row is not None and row.status != volumes.DELETED:
+        row.status, row.deleted_at = volumes.DELETED, now()
+        session.add(row)
+
+
+def work(session: Session, snapshot_id: str) -> volumes.Work | None:
+    """What has to be done to the data now: it is a copy of its volume's."""
+    row = session.get(SnapshotRow, snapshot_id)
+    if row is None or row.status not in PENDING:
+        return None
+    return volumes.Work(
+        volume_id=row.id,
+        status=row.status,
+        size_gb=row.size_gb,
+        source="volume",
+        source_id=row.volume_id,
+        source_format="qcow2",
+    )
+
+
+def pending(session: Session) -> list[str]:
+    return list(session.exec(select(SnapshotRow.id).where(col(SnapshotRow.status).in_(PENDING))))
+
+
+def _existing(session: Session, snapshot_id: str, project_id: str | None = None, *, lock: bool = False) -> SnapshotRow:
+    row = session.get(SnapshotRow, snapshot_id, with_for_update=lock or None, populate_existing=lock)
+    if row is None or row.status == volumes.DELETED or (project_id is not None and row.project_id != project_id):
+        raise NotFound(f"Snapshot {snapshot_id} could not be found.")
+    return row
+
+
+def _written(session: Session, row: SnapshotRow) -> Snapshot:
+    row.updated_at = now()
+    session.add(row)
+    session.flush()
+    return _snapshot(row)
+
+
+def _snapshot(row: SnapshotRow) -> Snapshot:
+    values = row.model_dump(include=set(Snapshot.model_fields) - {"metadata"})
+    return Snapshot(**values, metadata=row.snapshot_metadata)
