@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from pydantic import ValidationError
 from rich.console import Console
@@ -39,7 +40,7 @@ def up(settings: Settings, console: Console) -> None:
     console.print(table)
     console.print("\nTry next:")
     for line in (
-        f". {_relative(settings)}/activate",
+        f". {_short(settings.state)}/activate",
         f"openstack console log show {demo.NAME}",
         f"openstack server create {' '.join(demo.OPTIONS)} --wait demo-2",
     ):
@@ -58,7 +59,7 @@ def status(settings: Settings, console: Console) -> None:
     for line in Stack(settings).status():
         colour = _COLOURS.get(line.state, "red")
         pid, since = (str(line.pid), f"{line.seconds} s") if line.pid else ("", "")
-        table.add_row(line.name, f"[{colour}]{line.state}[/]", pid, since, str(line.log))
+        table.add_row(line.name, f"[{colour}]{line.state}[/]", pid, since, _short(line.log))
     console.print(table)
 
 
@@ -113,9 +114,8 @@ def main() -> int:
     return 0
 
 
-def _relative(settings: Settings) -> str:
-    state = settings.state
-    return str(state.relative_to(config.ROOT)) if state.is_relative_to(config.ROOT) else str(state)
+def _short(path: Path) -> str:
+    return str(path.relative_to(config.ROOT)) if path.is_relative_to(config.ROOT) else str(path)
 
 
 if __name__ == "__main__":
