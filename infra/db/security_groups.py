@@ -26,6 +26,10 @@ COLUMNS = columns_of(
 DEFAULT = "default"
 
 
+def has_default(session: Session, project_id: str) -> bool:
+    return session.get(DefaultSecurityGroupRow, project_id) is not None
+
+
 def default_of(session: Session, project_id: str) -> str:
     """Id of the project's ``default`` group, which is made if there is none."""
     row = session.get(DefaultSecurityGroupRow, project_id)

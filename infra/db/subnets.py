@@ -59,7 +59,7 @@ def create(session: Session, subnet: Subnet, quota: NetworkQuota) -> Subnet:
 
 def get(session: Session, subnet_id: str) -> Subnet:
     """Raises NotFound."""
-    return _models(session, [_row(session, subnet_id)])[0]
+    return _models(session, [row_of(session, subnet_id)])[0]
 
 
 def get_many(session: Session, ids: Sequence[str]) -> dict[str, Subnet]:
@@ -92,7 +92,7 @@ def update(session: Session, subnet_id: str, changes: Mapping[str, Any]) -> Subn
         BadRequest: gateway or pools do not fit.
         Conflict: no address left for DHCP.
     """
-    row = _row(session, subnet_id, lock=True)
+    row = row_of(session, subnet_id, lock=True)
     wanted = dict(changes)
     cidr = ipam.network_of(row.cidr, row.ip_version)
     gateway = wanted.get("gateway_ip", row.gateway_ip)
@@ -120,7 +120,7 @@ def delete(session: Session, subnet_id: str) -> None:
         NotFound: there is none.
         Conflict: SubnetInUse: ports have addresses in it.
     """
-    row = _row(session, subnet_id, lock=True)
+    row = row_of(session, subnet_id, lock=True)
     used = session.exec(
         select(PortRow.id)
         .join(AddressRow, col(AddressRow.port_id) == col(PortRow.id))
@@ -194,7 +194,8 @@ def _dhcp_ports(session: Session, subnet_id: str) -> list[str]:
     return list(session.exec(query.where(PortRow.device_owner == network_quotas.DHCP_OWNER)))
 
 
-def _row(session: Session, subnet_id: str, *, lock: bool = False) -> SubnetRow:
+def row_of(session: Session, subnet_id: str, *, lock: bool = False) -> SubnetRow:
+    """The row, for this service's own transactions. Raises NotFound."""
     row = session.get(SubnetRow, subnet_id, with_for_update=lock or None)
     if row is None:
         raise NotFound(f"Subnet {subnet_id} could not be found.", kind="SubnetNotFound")

@@ -1,0 +1,119 @@
+"""What this service is: versions, resources, extensions, agents, availability zones.
+
+An extension is named only where it works. There are no routers and no floating IPs: their lists are empty, and the
+rest of their paths is not found, as without the extension.
+"""
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, Response
+
+from api.auth import ReaderDep
+from api.deps import Services, ServicesDep
+from api.network.schemas import ZONE
+from infra.domain.errors import NotFound
+
+router = APIRouter()
+_UPDATED = "2012-01-01T00:00:00-00:00"
+_RESOURCES = {
+    "network": "networks",
+    "subnet": "subnets",
+    "port": "ports",
+    "security_group": "security-groups",
+    "security_group_rule": "security-group-rules",
+    "quota": "quotas",
+    "extension": "extensions",
+}
+_EXTENSIONS = {
+    "agent": ("agent", "The agent management extension."),
+    "allowed-address-pairs": ("Allowed Address Pairs", "Provides allowed address pairs"),
+    "availability_zone": ("Availability Zone", "The availability zone extension."),
+    "binding": ("Port Binding", "Expose port bindings of a virtual port to external application"),
+    "external-net": ("Neutron external network", "Adds external network attribute to network resource."),
+    "extra_dhcp_opt": ("Neutron Extra DHCP options", "Extra options configuration for DHCP."),
+    "filter-validation": ("Filter parameters validation", "Provides validation on filter parameters."),
+    "ip-substring-filtering": ("IP address substring filtering", "Provides IP address substring filtering"),
+    "net-mtu": ("Network MTU", "Provides MTU attribute for a network resource."),
+    "net-mtu-writable": ("Network MTU (writable)", "Provides a writable MTU attribute for a network resource."),
+    "network_availability_zone": ("Network Availability Zone", "Availability zone support for network."),
+    "pagination": ("Pagination support", "Extension that indicates that pagination is enabled."),
+    "port-security": ("Port Security", "Provides port security"),
+    "project-id": ("project_id field enabled", "Extension that indicates that project_id field is enabled."),
+    "provider": ("Provider Network", "Expose mapping of virtual networks to physical networks"),
+    "quota_details": ("Quota details management support", "Expose functions for quotas usage statistics per project"),
+    "quotas": ("Quota management support", "Expose functions for quotas management per project"),
+    "security-group": ("security-group", "The security groups extension."),
+    "sorting": ("Sorting support", "Extension that indicates that sorting is enabled."),
+    "standard-attr-description": ("standard-attr-description", "Extension to add descriptions to standard attributes"),
+    "standard-attr-revisions": ("Resource revision numbers", "Displays revision numbers of resources."),
+    "standard-attr-tag": ("Tag support for resources with standard attribute", "Enables to set tag on resources."),
+    "standard-attr-timestamp": ("Resource timestamps", "Adds created_at and updated_at to resources."),
+    "stateful-security-group": ("Stateful security group", "Indicates if the security group is stateful or not"),
+}
+
+
+def _extension(alias: str) -> dict[str, Any]:
+    name, description = _EXTENSIONS[alias]
+    return {"alias": alias, "name": name, "description": description, "updated": _UPDATED, "links": []}
+
+
+def _base(services: Services) -> str:
+    return f"{services.settings.api_url}/network/v2.0"
+
+
+@router.get("/")
+async def versions(found: ServicesDep) -> Response:
+    link = {"rel": "self", "href": f"{_base(found)}/"}
+    return JSONResponse({"versions": [{"id": "v2.0", "status": "CURRENT", "links": [link]}]})
+
+
+@router.get("/v2.0")
+async def resources(ctx: ReaderDep, found: ServicesDep) -> Response:
+    listed = [
+        {
+            "name": name,
+            "collection": path.replace("-", "_"),
+            "links": [{"rel": "self", "href": f"{_base(found)}/{path}"}],
+        }
+        for name, path in _RESOURCES.items()
+    ]
+    return JSONResponse({"resources": listed})
+
+
+@router.get("/v2.0/extensions")
+async def extensions(ctx: ReaderDep) -> Response:
+    return JSONResponse({"extensions": [_extension(alias) for alias in _EXTENSIONS]})
+
+
+@router.get("/v2.0/extensions/{alias}")
+async def extension(alias: str, ctx: ReaderDep) -> Response:
+    if alias not in _EXTENSIONS:
+        raise NotFound(f"Extension with alias {alias} does not exist", kind="ExtensionNotFound")
+    return JSONResponse({"extension": _extension(alias)})
+
+
+@router.get("/v2.0/agents")
+async def agents(ctx: ReaderDep) -> Response:
+    return JSONResponse({"agents": []})
+
+
+@router.get("/v2.0/availability_zones")
+async def availability_zones(ctx: ReaderDep) -> Response:
+    return JSONResponse({"availability_zones": [{"name": ZONE, "resource": "network", "state": "available"}]})
+
+
+@router.get("/v2.0/routers")
+async def routers(ctx: ReaderDep) -> Response:
+    return JSONResponse({"routers": []})
+
+
+@router.get("/v2.0/floatingips")
+async def floating_ips(ctx: ReaderDep) -> Response:
+    return JSONResponse({"floatingips": []})
+
+
+@router.post("/v2.0/routers")
+@router.post("/v2.0/floatingips")
+async def not_here(ctx: ReaderDep) -> Response:
+    raise NotFound("The resource could not be found: the extension is not loaded.", kind="HTTPNotFound")
