@@ -163,6 +163,10 @@ class HostTable:
         self.memory_mb_claimed[row] += claim.memory_mb
         self.disk_gb_claimed[row] += claim.disk_gb
         self.servers[row] += 1
+        for key in claim.image_properties.items():
+            self.image_properties.setdefault(key, np.zeros(len(self), np.int64))[row] += 1
+        # The claim may be in the columns already: no generation of the database's is this one.
+        self.generation[row] = -1
 
     def by_kind(self, predicate: Callable[[Kind], bool]) -> Mask:
         """Mask of the hosts whose kind satisfies ``predicate``."""

@@ -98,4 +98,6 @@ class WarmTable:
 
     def note(self, claim: Claim) -> None:
         """Count a claim made here, until its host is read again."""
+        if not self._counts_image_properties(self._table.aggregates):
+            claim = claim.model_copy(update={"image_properties": {}})
         self._table.add_claim(claim)
