@@ -5,6 +5,7 @@ same machine is neither used nor changed. Needs root, and the Debian packages ``
 ``qemu-system-x86``. A real installation uses the distribution's libvirtd.
 """
 
+import sys
 import uuid
 from pathlib import Path
 
@@ -53,12 +54,13 @@ _START = """\
 set -e
 directory=$1
 shift
-while [ "$#" -gt 0 ]; do
+while [ "$1" != -- ]; do
   mkdir -p "$2"
   mount --bind "$directory/$1" "$2"
   shift 2
 done
-exec libvirtd --config "$directory/etc/libvirtd.conf" --pid-file "$directory/libvirtd.pid"
+shift
+exec "$@" libvirtd --config "$directory/etc/libvirtd.conf" --pid-file "$directory/libvirtd.pid"
 """
 
 
@@ -99,8 +101,10 @@ def prepare(directory: Path, qemu_user: str = "root") -> None:
 def command(directory: Path) -> list[str]:
     """The command that runs the libvirtd of ``directory`` in the foreground, logging to standard error.
 
-    Killing it (or all of it) leaves the guests running; started again it finds them.
+    Killing it leaves the guests running; started again it finds them. Its own process id, which is not that of
+    this command, stands in ``libvirtd.pid``.
     """
     binds = [part for name, target in _BINDS.items() for part in (name, target)]
     unshare = ["unshare", "--mount", "--propagation", "slave", "--"]
-    return [*unshare, "sh", "-c", _START, "libvirtd", str(directory.absolute()), *binds]
+    parent = [sys.executable, "-I", "-S", str(Path(__file__).with_name("reaper.py"))]
+    return [*unshare, "sh", "-c", _START, "libvirtd", str(directory.absolute()), *binds, "--", *parent]

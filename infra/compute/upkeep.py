@@ -1,0 +1,110 @@
+"""What a host does beside its work: it enrols, pays its debts, removes what it should not have, and reports.
+
+A host that comes back after it was given up must not keep what others have got meanwhile: it closes and removes every
+attempt that the control plane does not expect here, before it takes new work.
+"""
+
+import asyncio
+import logging
+
+from infra.compute.attempts import EVERY, Attempts
+from infra.compute.driver import Driver
+from infra.compute.guests import GuestFiles
+from infra.domain.errors import KilonovaError
+from infra.image.host_cache import HostCache
+from infra.network.backend import NetworkBackend
+from infra.rest.client import RestClient
+from infra.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+class Upkeep:
+    def __init__(
+        self,
+        settings: Settings,
+        driver: Driver,
+        network: NetworkBackend,
+        files: GuestFiles,
+        cache: HostCache,
+        attempts: Attempts,
+        rest: RestClient,
+    ) -> None:
+        self._name = settings.host.name
+        self._seconds = settings.host.report_seconds
+        self._driver = driver
+        self._network = network
+        self._files = files
+        self._cache = cache
+        self._attempts = attempts
+        self._rest = rest
+        self._path = f"/compute/internal/hosts/{self._name}"
+
+    async def enrol(self) -> None:
+        """Make the host known; it is not schedulable until ``settle`` is through."""
+        await self._rest.request("PUT", self._path, json=await self._report())
+
+    async def settle(self) -> None:
+        """Pay every debt, remove every server that should not be here, and say that the host is ready."""
+        await self.pay()
+        expected = {
+            entry["server_id"]: entry["attempt"]
+            for entry in (await self._rest.request("GET", f"{self._path}/servers"))["servers"]
+        }
+        await asyncio.to_thread(self._remove_unexpected, expected)
+        await self._rest.request("PUT", f"{self._path}/ready")
+
+    async def pay(self) -> None:
+        """Carry out the clean-up that this host owes, and say so for each."""
+        debts = (await self._rest.request("GET", f"{self._path}/debts"))["debts"]
+        if not debts:
+            return
+        here = {
+            entry["server_id"]: entry["attempt"]
+            for entry in (await self._rest.request("GET", f"{self._path}/servers"))["servers"]
+        }
+        for debt in debts:
+            server_id, attempt = debt["server_id"], debt["attempt"]
+            await asyncio.to_thread(self._remove, server_id, attempt, here.get(server_id))
+            await self._rest.request("DELETE", f"{self._path}/debts/{server_id}/{attempt}")
+            log.info("Removed what attempt %d at server %s had left here.", attempt, server_id)
+
+    async def report_for_ever(self) -> None:
+        """Say every few seconds that the host is there, what its guests do, and pay debts made meanwhile."""
+        while True:
+            try:
+                answer = await self._rest.request("POST", f"{self._path}/report", json=await self._report())
+                if answer["debts"]:
+                    await self.pay()
+            except KilonovaError as error:
+                log.warning("The report of this host did not get through: %s", error.message)
+            await asyncio.sleep(self._seconds)
+
+    async def _report(self) -> dict[str, object]:
+        report = await asyncio.to_thread(self._driver.report)
+        domains = await asyncio.to_thread(self._driver.domains)
+        return {
+            "report": report.model_dump(mode="json"),
+            "power_states": {domain.server_id: domain.power_state for domain in domains},
+        }
+
+    def _remove_unexpected(self, expected: dict[str, int]) -> None:
+        found = {domain.server_id: domain.attempt for domain in self._driver.domains()}
+        for server_id, attempt in found.items():
+            if expected.get(server_id) != attempt:
+                self._remove(server_id, attempt, expected.get(server_id))
+        for server_id in {*self._network.plugged(), *self._files.servers()} - set(expected):
+            self._remove(server_id, found.get(server_id, 0), None)
+
+    def _remove(self, server_id: str, attempt: int, current: int | None) -> None:
+        """Remove an attempt; ports and image references only where no later attempt lives here."""
+        log.info("Removing attempt %d at server %s from this host.", attempt, server_id)
+        with self._attempts.undoing(server_id, attempt):
+            state = self._driver.state(server_id)
+            if state is None or state.attempt <= attempt:
+                self._driver.destroy(server_id)
+            self._files.remove(server_id, EVERY if current is None else attempt)
+            if current is None or current <= attempt:
+                for port_id in self._network.plugged().get(server_id, []):
+                    self._network.unplug(server_id, port_id)
+                self._cache.release_all(server_id)
