@@ -10,6 +10,7 @@ import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from typing import Protocol, Self
 
 import h11
 
@@ -61,25 +62,36 @@ def answer(documents: Documents, target: str) -> bytes | None:
     return "\n".join(listed).encode() if listed else None
 
 
+class Networks(Protocol):
+    """The networks of a host, as far as this service needs to know them."""
+
+    on_change: Callable[[], None]
+
+    def namespaces(self) -> dict[str, str]:
+        """Names of the networks' namespaces by network id."""
+        ...
+
+    def server_at(self, network_id: str, address: str) -> str | None:
+        """The server whose port in the network has the address."""
+        ...
+
+
 class MetadataServer:
-    """Serves all networks of a host from one event loop.
+    """Serves all networks of a host from one event loop, for as long as its context lasts.
 
     Args:
-        namespaces: the networks to serve: names of their namespaces by network id.
-        server_at: the server whose port in a network has an address; None when there is none.
+        networks: those of this host. Their ``on_change`` is taken while the service runs.
         documents: what to tell a server; None when it is not known. Called in a thread, may block.
         listen: makes the listening socket in a namespace.
     """
 
     def __init__(
         self,
-        namespaces: Callable[[], dict[str, str]],
-        server_at: Callable[[str, str], str | None],
+        networks: Networks,
         documents: Callable[[str], Documents | None],
         listen: Callable[[str, str, int], socket.socket] = netns.listen_in,
     ) -> None:
-        self._namespaces = namespaces
-        self._server_at = server_at
+        self._networks = networks
         self._documents = documents
         self._listen = listen
         self._listeners: dict[str, tuple[tuple[str, int | None], asyncio.Server]] = {}
@@ -88,13 +100,16 @@ class MetadataServer:
         self._lock = asyncio.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    async def start(self) -> None:
+    async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
+        self._networks.on_change = self.notify
         await self.refresh()
+        return self
 
-    async def stop(self) -> None:
+    async def __aexit__(self, *error: object) -> None:
         """Stop listening and cut what is being answered."""
         self._loop = None
+        self._networks.on_change = lambda: None
         async with self._lock:
             for _, server in self._listeners.values():
                 server.close()
@@ -129,7 +144,7 @@ class MetadataServer:
                     self._listeners[network_id] = (place, server)
 
     def _wanted(self) -> dict[str, tuple[str, int | None]]:
-        return {key: (namespace, netns.inode(namespace)) for key, namespace in self._namespaces().items()}
+        return {key: (namespace, netns.inode(namespace)) for key, namespace in self._networks.namespaces().items()}
 
     def _handler(self, network_id: str) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], None]:
         def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -191,7 +206,7 @@ class MetadataServer:
         return (404, request.method, b"Not Found\n") if found is None else (200, request.method, found)
 
     def _find(self, network_id: str, address: str, target: str) -> bytes | None:
-        server_id = self._server_at(network_id, address)
+        server_id = self._networks.server_at(network_id, address)
         documents = self._documents(server_id) if server_id is not None else None
         return answer(documents, target) if documents is not None else None
 

@@ -336,11 +336,10 @@ def test_guests_read_their_own_metadata_in_equal_networks(
 ) -> None:
     """Also over a network that comes after the service began, and one that went and came again."""
     documents = {name: {"/latest/meta-data/instance-id": name.encode()} for name in ("server-1", "server-2")}
-    service = MetadataServer(backend.namespaces, backend.server_at, documents.get)
-    backend.on_change = service.notify
+    service = MetadataServer(backend, documents.get)
     first, second = (make_nic(str(uuid.uuid4()), 10, vni=vni + number) for number in (0, 1))
     backend.plug("server-1", "web", first)
-    asyncio.run_coroutine_threadsafe(service.start(), loop).result(10)
+    asyncio.run_coroutine_threadsafe(service.__aenter__(), loop).result(10)
     try:
         backend.unplug("server-1", first.port_id)
         for server_id, nic in (("server-1", first), ("server-2", second)):
@@ -354,7 +353,7 @@ def test_guests_read_their_own_metadata_in_equal_networks(
                 assert machine.get("/latest/meta-data/instance-id") == (200, server_id.encode())
                 assert machine.get("/latest/user-data", {"X-Forwarded-For": "10.20.0.99"})[0] == 404
     finally:
-        asyncio.run_coroutine_threadsafe(service.stop(), loop).result(10)
+        asyncio.run_coroutine_threadsafe(service.__aexit__(), loop).result(10)
 
 
 def test_an_ipv6_subnet_is_served_by_dhcpv6(

@@ -67,12 +67,14 @@ class World:
         self.ports: dict[tuple[str, str], str] = {("network-1", "127.0.0.1"): "server-1"}
         self.documents: Callable[[str], Any] = {"server-1": DOCUMENTS}.get
         self.listeners: list[socket.socket] = []
-        self.server = MetadataServer(
-            lambda: self.networks,
-            lambda network_id, address: self.ports.get((network_id, address)),
-            lambda server_id: self.documents(server_id),
-            self.listen,
-        )
+        self.on_change: Callable[[], None] = lambda: None
+        self.server = MetadataServer(self, lambda server_id: self.documents(server_id), self.listen)
+
+    def namespaces(self) -> dict[str, str]:
+        return self.networks
+
+    def server_at(self, network_id: str, address: str) -> str | None:
+        return self.ports.get((network_id, address))
 
     def listen(self, namespace: str, address: str, port: int) -> socket.socket:
         assert (address, port) == ("169.254.169.254", 80)
@@ -102,9 +104,8 @@ class World:
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     made = World()
-    await made.server.start()
-    yield made
-    await made.server.stop()
+    async with made.server:
+        yield made
 
 
 async def test_a_server_reads_its_own_documents(world: World) -> None:
@@ -184,7 +185,7 @@ async def test_networks_come_and_go(world: World) -> None:
     with pytest.raises(ConnectionError):
         await asyncio.open_connection(*first)
     world.networks["network-1"] = "no-such-namespace"
-    await asyncio.to_thread(world.server.notify)
+    await asyncio.to_thread(world.on_change)
     await until(lambda: len(world.listeners) == 2)
     assert (await world.get("/latest/user-data"))[0] == 200
 
