@@ -91,6 +91,28 @@ def test_without_a_gateway_there_is_no_router(
     assert lease["staticroutes"].split() == ["169.254.169.254/32", "10.20.0.2"]
 
 
+@pytest.mark.parametrize("addressed", [True, False])
+def test_a_port_without_dhcp_is_plugged_and_gets_nothing(
+    backend: LinuxNetworkBackend, network_id: str, vni: int, tmp_path: Path, addressed: bool
+) -> None:
+    nic = make_nic(network_id, 10, vni=vni)
+    silent = NicAddress(ip_address="10.20.0.10", cidr="10.20.0.0/24", gateway_ip=None, enable_dhcp=False)
+    nic = nic.model_copy(update={"addresses": (silent,) if addressed else ()})
+    with guest(backend.plug("server-1", "web", nic), nic.mac_address, tmp_path) as machine:
+        assert machine.dhcp(tries=1) is None
+    served = make_nic(network_id, 11, vni=vni)
+    with guest(backend.plug("server-2", "web", served), served.mac_address, tmp_path) as machine:
+        assert machine.dhcp() is not None
+
+
+def test_the_namespace_routes_nothing(
+    backend: LinuxNetworkBackend, settings: HostSettings, network_id: str, vni: int
+) -> None:
+    backend.plug("server-1", "web", make_nic(network_id, 10, vni=vni))
+    namespace = names.namespace(settings.interface_prefix, network_id)
+    assert netns.run_in(namespace, Path("/proc/sys/net/ipv4/ip_forward").read_text).strip() == "0"
+
+
 def test_another_mac_gets_nothing(backend: LinuxNetworkBackend, network_id: str, vni: int, tmp_path: Path) -> None:
     plugged = backend.plug("server-1", "web", make_nic(network_id, 10, vni=vni))
     with guest(plugged, "fa:16:3e:ff:ff:ff", tmp_path) as machine:

@@ -16,6 +16,7 @@ from infra.network.linux import links, netns
 
 _SIOCETHTOOL = 0x8946
 _ETHTOOL_STXCSUM = 0x17
+_FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
 _IPV6 = Path("/proc/sys/net/ipv6/conf")
 
 
@@ -27,6 +28,8 @@ def configure(served: Iterable[Range], mtu: int) -> None:
     """Bring the device up with exactly the addresses of the subnets and the metadata service's; runs inside."""
     device = socket.if_nametoindex(names.DHCP_DEVICE)
     wanted = {(names.METADATA_IP, 32)} | {(str(item.server_ip), item.cidr.prefixlen) for item in served}
+    # Namespaces inherit the host's setting: one that routes would have this one join the subnets it serves.
+    _FORWARDING.write_text("0")
     _set_ipv6(any(item.cidr.version == 6 for item in served))
     _fill_checksums()
     with IPRoute() as ip:
