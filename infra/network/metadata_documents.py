@@ -1,64 +1,44 @@
-"""The documents a guest finds at the metadata service: OpenStack's own, and those of EC2 of 2009-04-04.
+"""The documents a guest finds at the metadata service: OpenStack's own, and those of EC2 of 2009-04-04."""
 
-The OpenStack ones are given ready made (the config drive holds the same); EC2's are told from them.
-"""
+import ipaddress
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from infra.compute import metadata
+from infra.compute.metadata import GuestMetadata
 
-import orjson
-
+_OPENSTACK = "/openstack/latest"
 _EC2 = "/latest/meta-data"
 
 
-def documents(
-    meta_data: Mapping[str, Any],
-    network_data: Mapping[str, Any],
-    *,
-    user_data: bytes | None = None,
-    addresses: Sequence[str] = (),
-    instance_type: str = "",
-) -> dict[str, bytes]:
-    """Contents by path.
+def documents(guest: GuestMetadata) -> dict[str, bytes]:
+    """Contents by path, as on the config drive but for the administrator's password.
 
-    Args:
-        meta_data: ``meta_data.json`` (``uuid``, ``name``, ``hostname``, ``availability_zone``, ``public_keys``, ...).
-        network_data: ``network_data.json``.
-        user_data: what the user gave, decoded; without it there is no such document.
-        addresses: the server's fixed IP addresses, those of IPv4 first told to EC2's clients.
-        instance_type: the flavor's name.
+    Whoever can send from a guest's address reads what is here, so that secret stays on the drive, as in Nova.
     """
-    found = {
-        "/openstack/latest/meta_data.json": orjson.dumps(meta_data),
-        "/openstack/latest/network_data.json": orjson.dumps(network_data),
-        "/openstack/latest/vendor_data.json": b"{}",
-        "/openstack/latest/vendor_data2.json": b"{}",
-    }
-    if user_data is not None:
-        found["/openstack/latest/user_data"] = user_data
-        found["/latest/user-data"] = user_data
-    for name, value in _ec2(meta_data, addresses, instance_type).items():
+    told = guest.model_copy(update={"admin_password": None})
+    found = {f"{_OPENSTACK}/{name}": content for name, content in metadata.files(told).items()}
+    if guest.user_data is not None:
+        found["/latest/user-data"] = guest.user_data
+    for name, value in _ec2(guest).items():
         found[f"{_EC2}/{name}"] = value.encode()
     return found
 
 
-def _ec2(meta_data: Mapping[str, Any], addresses: Sequence[str], instance_type: str) -> dict[str, str]:
-    hostname = str(meta_data.get("hostname") or meta_data.get("name") or "")
+def _ec2(guest: GuestMetadata) -> dict[str, str]:
+    addresses = [address.ip_address for nic in guest.nics for address in nic.addresses]
     values = {
-        "ami-launch-index": str(meta_data.get("launch_index", 0)),
-        "hostname": hostname,
+        "ami-launch-index": str(guest.launch_index),
+        "hostname": guest.hostname,
         "instance-action": "none",
-        "instance-id": "i-" + str(meta_data["uuid"]).replace("-", "")[:17],
-        "instance-type": instance_type,
-        "local-hostname": hostname,
-        "local-ipv4": next((address for address in addresses if ":" not in address), ""),
-        "placement/availability-zone": str(meta_data.get("availability_zone") or ""),
-        "public-hostname": hostname,
+        "instance-id": "i-" + guest.server_id.replace("-", "")[:17],
+        "local-hostname": guest.hostname,
+        "local-ipv4": next((item for item in addresses if ipaddress.ip_address(item).version == 4), ""),
+        "placement/availability-zone": guest.availability_zone,
+        "public-hostname": guest.hostname,
         "public-ipv4": "",
     }
-    keys = dict(meta_data.get("public_keys") or {})
+    keys = [key for key in guest.keys if key.type == "ssh"]
     if keys:
-        values["public-keys/"] = "\n".join(f"{number}={name}" for number, name in enumerate(keys))
-        for number, key in enumerate(keys.values()):
-            values[f"public-keys/{number}/openssh-key"] = str(key)
+        values["public-keys/"] = "\n".join(f"{number}={key.name}" for number, key in enumerate(keys))
+        for number, key in enumerate(keys):
+            values[f"public-keys/{number}/openssh-key"] = key.public_key
     return values

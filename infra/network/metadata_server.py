@@ -14,13 +14,12 @@ from typing import Protocol, Self
 
 import h11
 
+from infra.compute.metadata import GuestMetadata
 from infra.network import names
 from infra.network.linux import netns
+from infra.network.metadata_documents import documents
 
 _log = logging.getLogger(__name__)
-
-Documents = Mapping[str, bytes]
-"""Contents by path, a path beginning with ``/``; see ``metadata_documents`` for those of a guest."""
 
 PORT = 80
 MAX_REQUEST_BYTES = 8192
@@ -42,8 +41,13 @@ _VERSIONS = {
 """Versions that clients look for, by the folder they stand in; all answer as the latest."""
 
 
-def answer(documents: Documents, target: str) -> bytes | None:
-    """The document or the folder's list at a request's target; None when there is nothing."""
+def answer(contents: Mapping[str, bytes], target: str) -> bytes | None:
+    """The document or the folder's list at a request's target; None when there is nothing.
+
+    Args:
+        contents: documents by path.
+        target: as in the request line; anything.
+    """
     path = "/" + "/".join(part for part in target.split("?", 1)[0].split("/") if part)
     parts = path.split("/")[1:]
     root = "openstack" if parts[0] == "openstack" else ""
@@ -53,11 +57,11 @@ def answer(documents: Documents, target: str) -> bytes | None:
     if parts[place] in _VERSIONS[root]:
         parts[place] = "latest"
     path = "/" + "/".join(parts)
-    if path in documents:
-        return documents[path]
-    if f"{path}/" in documents:
-        return documents[f"{path}/"]
-    inside = {name.removeprefix(f"{path}/") for name in documents if name.startswith(f"{path}/")}
+    if path in contents:
+        return contents[path]
+    if f"{path}/" in contents:
+        return contents[f"{path}/"]
+    inside = {name.removeprefix(f"{path}/") for name in contents if name.startswith(f"{path}/")}
     listed = sorted({name.split("/", 1)[0] + ("/" if "/" in name else "") for name in inside})
     return "\n".join(listed).encode() if listed else None
 
@@ -81,18 +85,18 @@ class MetadataServer:
 
     Args:
         networks: those of this host. Their ``on_change`` is taken while the service runs.
-        documents: what to tell a server; None when it is not known. Called in a thread, may block.
+        metadata: what to tell a server; None when it is not known. Called in a thread, may block.
         listen: makes the listening socket in a namespace.
     """
 
     def __init__(
         self,
         networks: Networks,
-        documents: Callable[[str], Documents | None],
+        metadata: Callable[[str], GuestMetadata | None],
         listen: Callable[[str, str, int], socket.socket] = netns.listen_in,
     ) -> None:
         self._networks = networks
-        self._documents = documents
+        self._metadata = metadata
         self._listen = listen
         self._listeners: dict[str, tuple[tuple[str, int | None], asyncio.Server]] = {}
         self._open: Counter[tuple[str, str]] = Counter()
@@ -207,8 +211,8 @@ class MetadataServer:
 
     def _find(self, network_id: str, address: str, target: str) -> bytes | None:
         server_id = self._networks.server_at(network_id, address)
-        documents = self._documents(server_id) if server_id is not None else None
-        return answer(documents, target) if documents is not None else None
+        guest = self._metadata(server_id) if server_id is not None else None
+        return answer(documents(guest), target) if guest is not None else None
 
 
 async def _request(connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Request:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from pyroute2 import IPRoute
 
+from infra.compute.metadata import GuestMetadata
 from infra.domain.errors import HostRejected
 from infra.domain.network import NicAddress
 from infra.network import names
@@ -357,8 +358,11 @@ def test_guests_read_their_own_metadata_in_equal_networks(
     backend: LinuxNetworkBackend, vni: int, tmp_path: Path, loop: asyncio.AbstractEventLoop
 ) -> None:
     """Also over a network that comes after the service began, and one that went and came again."""
-    documents = {name: {"/latest/meta-data/instance-id": name.encode()} for name in ("server-1", "server-2")}
-    service = MetadataServer(backend, documents.get)
+    guests = {
+        name: GuestMetadata(server_id=name, name=name, hostname=name, project_id="p")
+        for name in ("server-1", "server-2")
+    }
+    service = MetadataServer(backend, guests.get)
     first, second = (make_nic(str(uuid.uuid4()), 10, vni=vni + number) for number in (0, 1))
     backend.plug("server-1", "web", first)
     asyncio.run_coroutine_threadsafe(service.__aenter__(), loop).result(10)
@@ -372,7 +376,7 @@ def test_guests_read_their_own_metadata_in_equal_networks(
                 assert lease is not None
                 destination, gateway = lease["staticroutes"].split()[:2]
                 machine.configure(lease["ip"], int(lease["mask"]), {destination: gateway})
-                assert machine.get("/latest/meta-data/instance-id") == (200, server_id.encode())
+                assert machine.get("/latest/meta-data/hostname") == (200, server_id.encode())
                 assert machine.get("/latest/user-data", {"X-Forwarded-For": "10.20.0.99"})[0] == 404
     finally:
         asyncio.run_coroutine_threadsafe(service.__aexit__(), loop).result(10)

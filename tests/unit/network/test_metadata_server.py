@@ -3,10 +3,10 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from typing import Any
 
 import pytest
 
+from infra.compute.metadata import GuestMetadata
 from infra.network import metadata_server
 from infra.network.metadata_server import MetadataServer, answer
 
@@ -59,16 +59,21 @@ async def until(condition: Callable[[], bool]) -> None:
     raise AssertionError("it did not come to that in 10 seconds")
 
 
+GUEST = GuestMetadata(
+    server_id="server-1", name="one", hostname="one.novalocal", project_id="p", user_data=b"#!/bin/sh\n"
+)
+
+
 class World:
     """A service on loopback for one network, in which 127.0.0.1 is server-1 until a test says otherwise."""
 
     def __init__(self) -> None:
         self.networks = {"network-1": "no-such-namespace"}
         self.ports: dict[tuple[str, str], str] = {("network-1", "127.0.0.1"): "server-1"}
-        self.documents: Callable[[str], Any] = {"server-1": DOCUMENTS}.get
+        self.metadata: Callable[[str], GuestMetadata | None] = {GUEST.server_id: GUEST}.get
         self.listeners: list[socket.socket] = []
         self.on_change: Callable[[], None] = lambda: None
-        self.server = MetadataServer(self, lambda server_id: self.documents(server_id), self.listen)
+        self.server = MetadataServer(self, lambda server_id: self.metadata(server_id), self.listen)
 
     def namespaces(self) -> dict[str, str]:
         return self.networks
@@ -109,7 +114,7 @@ async def world() -> AsyncIterator[World]:
 
 
 async def test_a_server_reads_its_own_documents(world: World) -> None:
-    assert await world.get("/latest/meta-data/instance-id") == (200, b"i-1")
+    assert await world.get("/latest/meta-data/hostname") == (200, b"one.novalocal")
     assert await world.get("/openstack/latest/meta_data.json", method="HEAD") == (200, b"")
     assert (await world.get("/nothing"))[0] == 404
     assert (await world.get("/latest/user-data", method="POST"))[0] == 405
@@ -123,7 +128,7 @@ async def test_what_a_request_says_of_its_sender_is_ignored(world: World) -> Non
 
 
 async def test_an_unknown_server_gets_nothing(world: World) -> None:
-    world.documents = lambda server_id: None
+    world.metadata = lambda server_id: None
     assert (await world.get("/openstack"))[0] == 404
 
 
@@ -131,7 +136,7 @@ async def test_a_failing_provider_is_an_error_without_details(world: World) -> N
     def fail(server_id: str) -> None:
         raise ValueError("secret")
 
-    world.documents = fail
+    world.metadata = fail
     status, body = await world.get("/latest/user-data")
     assert status == 500
     assert b"secret" not in body
@@ -149,7 +154,7 @@ async def test_slow_clients_are_cut_and_do_not_stop_others(world: World, monkeyp
     monkeypatch.setattr(metadata_server, "REQUEST_SECONDS", 0.2)
     slow = [await world.connect() for _ in range(3)]
     slow[0][1].write(b"GET / HT")
-    assert await world.get("/latest/meta-data/instance-id") == (200, b"i-1")
+    assert await world.get("/latest/meta-data/hostname") == (200, b"one.novalocal")
     for reader, writer in slow:
         assert await asyncio.wait_for(reader.read(), 5) == b""
         writer.close()
@@ -157,7 +162,7 @@ async def test_slow_clients_are_cut_and_do_not_stop_others(world: World, monkeyp
 
 async def test_a_client_that_never_reads_is_cut(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metadata_server, "REPLY_SECONDS", 0.2)
-    world.documents = lambda server_id: {"/latest/user-data": b"x" * 50_000_000}
+    world.metadata = lambda server_id: GUEST.model_copy(update={"user_data": b"x" * 50_000_000})
     _, writer = await world.connect()
     writer.transport.pause_reading()  # type: ignore[attr-defined]
     writer.write(b"GET /latest/user-data HTTP/1.1\r\nHost: x\r\n\r\n")
