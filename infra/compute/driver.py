@@ -72,11 +72,12 @@ class DomainState(BaseModel):
     attempt: int
     domain_name: str
     power_state: int
-    """As the compute API numbers it: 0 none, 1 running, 3 paused, 4 shut down, 6 crashed, 7 suspended."""
+    """As the compute API numbers it: 0 none, 1 running, 3 paused, 4 shut down, 6 crashed, 7 suspended to disk."""
 
 
 class Driver(Protocol):
-    """Errors: ``HostRejected`` when this host can't do it now, ``BuildAborted`` when no host could."""
+    """Errors: ``HostRejected`` when this host can't do it now, ``BuildAborted`` when no host could, ``NotFound`` when
+    the server is to be there and is not."""
 
     def report(self) -> HostReport:
         """Inventory and identity of the hypervisor."""
@@ -95,7 +96,10 @@ class Driver(Protocol):
         ...
 
     def reboot(self, server_id: str, *, hard: bool, grace_seconds: float) -> None:
-        """Reset the guest (``hard``), or ask it to restart and reset it when the grace has passed."""
+        """Reset the guest (``hard``), or have it power off and start it again, and reset it when the grace has passed.
+
+        A guest that is off is started.
+        """
         ...
 
     def pause(self, server_id: str) -> None: ...

@@ -23,6 +23,7 @@ boot
 _GRUB_MODULES = ("biosdisk", "part_msdos", "ext2", "linux", "boot")
 # Fixed, so that two builds of the same packages give the same file system.
 _UUID = "6b696c6f-6e6f-7661-8000-677565737431"
+_DISK_ID = b"kilo"
 
 
 def write(target: Path, kernel: Path, ramdisk: Path, root: Path, work: Path) -> None:
@@ -67,7 +68,7 @@ def _lay_out(raw: Path, grub: tuple[bytes, bytes], partition: bytes) -> None:
     # Cylinders, heads and sectors beyond 8 GB by convention: the addresses in sectors count.
     geometry = b"\xfe\xff\xff"
     entry = struct.pack("<B3sB3sII", 0x80, geometry, 0x83, geometry, FIRST_SECTOR, len(partition) // SECTOR)
-    sector = boot[:440] + b"guestk"[:4] + b"\0\0" + entry + b"\0" * 48 + b"\x55\xaa"
+    sector = boot[:440] + _DISK_ID + b"\0\0" + entry + b"\0" * 48 + b"\x55\xaa"
     with raw.open("wb") as disk:
         disk.write(sector + core)
         disk.seek(FIRST_SECTOR * SECTOR)
