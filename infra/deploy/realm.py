@@ -11,6 +11,7 @@ guides, "Managing organizations"). A token says what it is good for by the scope
 import json
 
 from infra.domain.identity import ROLES
+from infra.identity.claims import BASE_SCOPE
 from infra.settings import Settings
 
 TOKEN_SECONDS = 3600
@@ -39,7 +40,7 @@ def realm(settings: Settings) -> dict[str, object]:
             client: [{"clientScope": "system", "roles": list(ROLES)}],
             "realm-management": [{"client": client, "roles": _ADMINISTRATION}],
         },
-        "defaultDefaultClientScopes": ["basic", "kilonova"],
+        "defaultDefaultClientScopes": ["basic", BASE_SCOPE],
         "defaultOptionalClientScopes": ["organization", "system"],
         "clients": _clients(settings),
         "users": _service_accounts(settings),
@@ -72,7 +73,7 @@ def _scopes(client: str) -> list[dict[str, object]]:
     return [
         _scope("basic", _mapper("sub", "oidc-sub-mapper")),
         _scope(
-            "kilonova",
+            BASE_SCOPE,
             _mapper("audience", "oidc-audience-mapper", **{"included.client.audience": client}),
             _mapper("user name", "oidc-usermodel-attribute-mapper", **_claim("preferred_username", "username")),
             _mapper("spelled name", "oidc-usermodel-attribute-mapper", **_claim("name", "spelled")),
@@ -145,7 +146,7 @@ def _clients(settings: Settings) -> list[dict[str, object]]:
         "clientId": keycloak.client_id,
         "secret": keycloak.client_secret.get_secret_value(),
         "directAccessGrantsEnabled": True,
-        "defaultClientScopes": ["basic", "kilonova"],
+        "defaultClientScopes": ["basic", BASE_SCOPE],
         "optionalClientScopes": ["organization", "system"],
         "attributes": {
             "standard.token.exchange.enabled": "true",
@@ -157,7 +158,7 @@ def _clients(settings: Settings) -> list[dict[str, object]]:
         "clientId": keycloak.worker_client_id,
         "secret": keycloak.worker_client_secret.get_secret_value(),
         "directAccessGrantsEnabled": False,
-        "defaultClientScopes": ["basic", "kilonova", "system"],
+        "defaultClientScopes": ["basic", BASE_SCOPE, "system"],
         "optionalClientScopes": [],
     }
     return [api, worker]

@@ -24,6 +24,7 @@ class Project(BaseModel):
     name: str
     description: str = ""
     enabled: bool = True
+    tags: tuple[str, ...] = ()
 
 
 class User(BaseModel):

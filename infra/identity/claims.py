@@ -15,6 +15,8 @@ from infra.domain.errors import NotFound, Unauthorized
 from infra.domain.identity import IMPLIED, ROLES, Identity
 
 REFUSED = "The request you have made requires authentication."
+BASE_SCOPE = "kilonova"
+"""A scope that adds nothing to what every token has: Keycloak refuses a request that names none."""
 _UUID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -87,6 +89,12 @@ def spelling(name: str, spelled: Any) -> str:
     return spelled if isinstance(spelled, str) and spelled.lower() == name.lower() else name
 
 
+def _methods(token_id: str) -> tuple[str, ...]:
+    """How the token was come by. The first letters of Keycloak's token ids name session, token and grant."""
+    exchanged = token_id.partition(":")[0].endswith("te")
+    return ("password", "token") if exchanged else ("password",)
+
+
 def identity_of(claims: Mapping[str, Any], scope: Scope, project_name: str | None) -> Identity:
     return Identity(
         token_id=claims["jti"],
@@ -98,4 +106,5 @@ def identity_of(claims: Mapping[str, Any], scope: Scope, project_name: str | Non
         roles=with_implied(scope.roles),
         issued_at=datetime.fromtimestamp(claims["iat"], UTC),
         expires_at=datetime.fromtimestamp(claims["exp"], UTC),
+        methods=_methods(claims["jti"]),
     )

@@ -7,13 +7,19 @@ from collections.abc import Awaitable, Iterable
 from typing import Any, TypeVar
 
 from keycloak import KeycloakAdmin, KeycloakOpenID, KeycloakOpenIDConnection
-from keycloak.exceptions import KeycloakConnectionError, KeycloakError
+from keycloak.exceptions import (
+    KeycloakConnectionError,
+    KeycloakError,
+    KeycloakPostError,
+    raise_error_from_response,
+)
 
 from infra.domain.errors import BadRequest, Conflict, KilonovaError, NotFound, Unauthorized, Unavailable
 from infra.settings import KeycloakSettings
 
 log = logging.getLogger(__name__)
 
+_ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105
 _TIMEOUT_SECONDS = 10
 _PAGE = 100
 _AT_ONCE = 8
@@ -81,18 +87,30 @@ class Connection:
             if len(page) < _PAGE:
                 return found
 
+    async def exchange(self, token: str, scope: str) -> Any:
+        """Standard token exchange (RFC 8693). python-keycloak's method sends parameters that Keycloak refuses in it.
+
+        Raises:
+            KeycloakError: Keycloak refuses, or does not answer.
+        """
+        return await self._openid_post(
+            "token",
+            grant_type="urn:ietf:params:oauth:grant-type:token-exchange",
+            subject_token=token,
+            subject_token_type=_ACCESS_TOKEN,
+            requested_token_type=_ACCESS_TOKEN,
+            scope=scope,
+        )
+
     async def revoke(self, token: str) -> None:
-        """OAuth 2.0 token revocation; a token that is not valid any more is as good as revoked."""
-        form = {
-            "client_id": self.client,
-            "client_secret": self.openid.client_secret_key,
-            "token": token,
-            "token_type_hint": "access_token",
-        }
-        path = f"realms/{self.realm}/protocol/openid-connect/revoke"
-        response = await self.call(self.openid.connection.a_raw_post(path, data=form))
-        if response.status_code >= 400:
-            raise translated(KeycloakError(response.text, response.status_code, response.content), "the token")
+        """Token revocation (RFC 7009); a token that is not valid any more is as good as revoked."""
+        await self.call(self._openid_post("revoke", token=token, token_type_hint="access_token"))  # noqa: S106
+
+    async def _openid_post(self, endpoint: str, **form: str) -> Any:
+        credentials = {"client_id": self.client, "client_secret": self.openid.client_secret_key}
+        path = f"realms/{self.realm}/protocol/openid-connect/{endpoint}"
+        response = await self.openid.connection.a_raw_post(path, data=form | credentials)
+        return raise_error_from_response(response, KeycloakPostError)
 
     async def close(self) -> None:
         await self.openid.connection.aclose()

@@ -8,15 +8,13 @@ from keycloak.exceptions import KeycloakError
 
 from infra.domain.errors import NotFound, Unauthorized
 from infra.domain.identity import Identity
-from infra.identity.claims import REFUSED, Scope
+from infra.identity.claims import BASE_SCOPE, REFUSED, Scope
 from infra.identity.connection import Connection, refused, translated
 from infra.identity.projects import Projects
 from infra.identity.roles import Roles
 from infra.identity.tokens import Tokens
 from infra.identity.users import Users
 from infra.settings import Settings
-
-_ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105
 
 
 class KeycloakProvider(Users, Projects, Roles):
@@ -45,7 +43,7 @@ class KeycloakProvider(Users, Projects, Roles):
         scope = await self._scope(project, system)
         # Whoever does not exist is asked for all the same: an answer at once would tell.
         answer = await self._ask(
-            self._connection.openid.a_token(name or secrets.token_hex(16), password, scope=scope or "")
+            self._connection.openid.a_token(name or secrets.token_hex(16), password, scope=scope or BASE_SCOPE)
         )
         if scope is None:
             raise Unauthorized(REFUSED)
@@ -56,17 +54,12 @@ class KeycloakProvider(Users, Projects, Roles):
         scope = await self._scope(project, system)
         if scope is None:
             raise Unauthorized(REFUSED)
-        answer = await self._ask(
-            self._connection.openid.a_exchange_token(
-                token, subject_token_type=_ACCESS_TOKEN, requested_token_type=_ACCESS_TOKEN, scope=scope
-            )
-        )
-        return await self._scoped(answer, project, system)
+        return await self._scoped(await self._ask(self._connection.exchange(token, scope)), project, system)
 
     async def _scope(self, project: str | None, system: bool) -> str | None:
         """The scope to ask Keycloak for; None if there is no such project."""
         if project is None:
-            return "system" if system else ""
+            return "system" if system else BASE_SCOPE
         try:
             alias = str((await self.find(project))["alias"])
         except NotFound:

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 from infra.domain.errors import NotFound
@@ -19,9 +20,9 @@ class Projects(RealmPart):
         self._names: dict[str, tuple[float, str]] = {}
 
     async def project(self, project_id: str) -> Project:
-        return _project(await self.representation(project_id))
+        return _project(await self.organization(project_id))
 
-    async def representation(self, project_id: str) -> dict[str, Any]:
+    async def organization(self, project_id: str) -> dict[str, Any]:
         """Keycloak's own form of the organization. NotFound if there is none."""
         what = f"project: {project_id[:64]}"
         found: dict[str, Any] = await self._connection.call(
@@ -31,14 +32,15 @@ class Projects(RealmPart):
 
     async def projects(self, name: str | None = None) -> list[Project]:
         query: dict[str, Any] = {} if name is None else {"search": name, "exact": True}
-        found = await self._connection.pages("organizations", **query)
+        # Attributes come with the long form only.
+        found = await self._connection.pages("organizations", briefRepresentation=False, **query)
         # The search looks at domains too.
         return [_project(item) for item in found if name is None or item["name"] == name]
 
     async def find(self, project: str) -> dict[str, Any]:
         """The organization with this id, else with this name. NotFound if neither."""
         try:
-            return await self.representation(project)
+            return await self.organization(project)
         except NotFound:
             found = await self._connection.pages("organizations", search=project, exact=True)
         for item in found:
@@ -60,21 +62,38 @@ class Projects(RealmPart):
         what = f"user: {user_id[:64]}"
         user = keycloak_id(user_id, "user")
         await self._connection.call(self._connection.admin.a_get_user(user), what)
-        found = await self._connection.call(self._connection.admin.a_get_user_organizations(user), what)
+        path = f"organizations/members/{user}/organizations"
+        found = await self._connection.raw("get", path, what=what, briefRepresentation=False)
         return [_project(item) for item in found]
 
-    async def create_project(self, name: str, description: str = "", enabled: bool = True) -> Project:
+    async def create_project(
+        self, name: str, description: str = "", enabled: bool = True, tags: Sequence[str] = ()
+    ) -> Project:
         # The alias becomes a scope's name, where a project's name could not stand, and never changes.
-        body = {"name": name, "alias": uuid.uuid4().hex, "description": description, "enabled": enabled}
+        body = {
+            "name": name,
+            "alias": uuid.uuid4().hex,
+            "description": description,
+            "enabled": enabled,
+            "attributes": {"tags": list(tags)},
+        }
         made = await self._connection.call(self._connection.admin.a_create_organization(body), f"project {name}")
-        return Project(id=public_id(made), name=name, description=description, enabled=enabled)
+        return _project(body | {"id": made})
 
     async def update_project(
-        self, project_id: str, *, name: str | None = None, description: str | None = None, enabled: bool | None = None
+        self,
+        project_id: str,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        enabled: bool | None = None,
+        tags: Sequence[str] | None = None,
     ) -> Project:
-        body = await self.representation(project_id)
+        body = await self.organization(project_id)
         changes = {"name": name, "description": description, "enabled": enabled}
         body |= {key: value for key, value in changes.items() if value is not None}
+        if tags is not None:
+            body["attributes"] = {**body.get("attributes", {}), "tags": list(tags)}
         await self._connection.call(
             self._connection.admin.a_update_organization(body["id"], body), f"project {name or project_id[:64]}"
         )
@@ -98,4 +117,5 @@ def _project(found: dict[str, Any]) -> Project:
         name=found["name"],
         description=found.get("description") or "",
         enabled=found.get("enabled", True),
+        tags=tuple((found.get("attributes") or {}).get("tags", ())),
     )

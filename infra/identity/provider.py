@@ -1,5 +1,6 @@
 """The door to identity. Keycloak stands behind it (``tokens.py``, ``keycloak.py``), and a fake."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from infra.domain.identity import Identity, Project, User
@@ -52,10 +53,18 @@ class IdentityProvider(TokenVerifier, Protocol):
 
     async def user_projects(self, user_id: str) -> list[Project]: ...
 
-    async def create_project(self, name: str, description: str = "", enabled: bool = True) -> Project: ...
+    async def create_project(
+        self, name: str, description: str = "", enabled: bool = True, tags: Sequence[str] = ()
+    ) -> Project: ...
 
     async def update_project(
-        self, project_id: str, *, name: str | None = None, description: str | None = None, enabled: bool | None = None
+        self,
+        project_id: str,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        enabled: bool | None = None,
+        tags: Sequence[str] | None = None,
     ) -> Project: ...
 
     async def delete_project(self, project_id: str) -> None: ...

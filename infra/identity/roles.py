@@ -44,17 +44,17 @@ class Roles(RealmPart):
             organization = keycloak_id(project_id, "project")
             await self._join(organization, user)
             group = await self._group(organization, role)
-            await self._connection.raw("put", f"organizations/{organization}/groups/{group}/members/{user}")
+            # A conflict is that it is granted already.
+            with contextlib.suppress(Conflict):
+                await self._connection.raw("put", f"organizations/{organization}/groups/{group}/members/{user}")
         self._changed()
 
     async def _join(self, organization: str, user: str) -> None:
         what = f"user: {public_id(user)}, or project: {public_id(organization)}"
         # Keycloak answers 400 to the id of a user that doesn't exist.
         await self._connection.call(self._connection.admin.a_get_user(user), what)
-        try:
+        with contextlib.suppress(Conflict):
             await self._connection.call(self._connection.admin.a_organization_user_add(user, organization), what)
-        except Conflict:
-            return
 
     async def _group(self, organization: str, role: str) -> str:
         """The id of the group that gives ``role`` in this organization; made when it is first needed."""

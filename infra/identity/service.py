@@ -8,6 +8,7 @@ from keycloak import KeycloakOpenID
 from keycloak.exceptions import KeycloakError
 
 from infra.domain.errors import Unavailable
+from infra.identity.claims import BASE_SCOPE
 from infra.settings import KeycloakSettings
 
 _TIMEOUT_SECONDS = 10
@@ -47,7 +48,7 @@ class ClientCredentials:
     async def _renew(self) -> None:
         asked = time.monotonic()
         try:
-            answer = await self._openid.a_token(grant_type="client_credentials", scope="")
+            answer = await self._openid.a_token(grant_type="client_credentials", scope=BASE_SCOPE)
         except KeycloakError as error:
             if error.response_code is not None and error.response_code < 500:
                 raise Unavailable("Keycloak refuses the workers' client; its secret may be wrong.") from error

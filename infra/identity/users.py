@@ -12,9 +12,9 @@ _SERVICE_ACCOUNT = "service-account-"
 
 class Users(RealmPart):
     async def user(self, user_id: str) -> User:
-        return _user(await self.representation(user_id))
+        return _user(await self.stored_user(user_id))
 
-    async def representation(self, user_id: str) -> dict[str, Any]:
+    async def stored_user(self, user_id: str) -> dict[str, Any]:
         """Keycloak's own form of a user. NotFound if there is none."""
         what = f"user: {user_id[:64]}"
         found: dict[str, Any] = await self._connection.call(
@@ -52,7 +52,7 @@ class Users(RealmPart):
         enabled: bool | None = None,
         description: str | None = None,
     ) -> User:
-        body = await self.representation(user_id)
+        body = await self.stored_user(user_id)
         attributes = dict(body.get("attributes") or {})
         if name is not None:
             body["username"] = name
@@ -80,7 +80,7 @@ class Users(RealmPart):
     async def login_name(self, user_id: str) -> str | None:
         """The name that a user signs in with; None if there is no such user."""
         try:
-            return str((await self.representation(user_id))["username"])
+            return str((await self.stored_user(user_id))["username"])
         except NotFound:
             return None
 
