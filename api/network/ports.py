@@ -114,10 +114,9 @@ def _with_network(session: Session, port_id: str) -> tuple[Port, Network]:
 def _new(ctx: Context, wanted: PortCreate) -> NewPort:
     values = wanted.given()
     given_id = values.pop("id", None)
-    if not ctx.is_service:
-        for name in ("id", "status"):
-            if name in wanted.model_fields_set:
-                raise policy.forbidden(f"create_port:{name}")
+    for name in ("id", "status"):
+        if name in wanted.model_fields_set and not ctx.is_service:
+            raise BadRequest(f"Unrecognized or read-only attribute(s) '{name}'.", kind="HTTPBadRequest")
     if "extra_dhcp_opts" in values:
         values["extra_dhcp_opts"] = _merged((), values["extra_dhcp_opts"])
     project = policy.project_for(ctx, wanted.project_id, wanted.tenant_id)
