@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 from pyroute2 import IPRoute
 
 from infra.compute.metadata import GuestMetadata
@@ -290,6 +291,23 @@ def test_a_pid_file_that_names_a_stranger_is_not_believed(
     assert found not in (None, real, os.getpid())
     assert real is not None
     assert dnsmasq.command_line(real) == []
+
+
+@pytest.fixture
+def uvloop_policy() -> Iterator[None]:
+    before = asyncio.get_event_loop_policy()
+    asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    yield
+    asyncio.set_event_loop_policy(before)
+
+
+@pytest.mark.usefixtures("uvloop_policy")
+def test_it_works_in_a_process_that_runs_uvloop(backend: LinuxNetworkBackend, network_id: str, vni: int) -> None:
+    nic = make_nic(network_id, 10, vni=vni)
+    backend.plug("server-1", "web", nic)
+    assert backend.leftovers() == []
+    backend.unplug("server-1", nic.port_id)
+    assert backend.leftovers() == []
 
 
 def test_devices_keep_the_host_out_of_the_network(

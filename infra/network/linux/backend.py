@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 
-from pyroute2 import IPRoute
 from pyroute2.netlink.exceptions import NetlinkError
 
 from infra.domain.errors import HostRejected
@@ -90,7 +89,7 @@ class LinuxNetworkBackend:
 
     def set_peers(self, vni: int, tunnel_ips: list[str]) -> None:
         self._peers[vni] = list(tunnel_ips)
-        with self._errors("set the peers of a tunnel"), IPRoute() as ip:
+        with self._errors("set the peers of a tunnel"), links.netlink() as ip:
             for network_id in {port.nic.network_id for port in self.ports.all() if port.nic.vni == vni}:
                 links.set_peers(ip, names.tunnel(self._prefix, network_id), tunnel_ips)
 
@@ -136,7 +135,7 @@ class LinuxNetworkBackend:
         served = dhcp.ranges(ports)
         links.let_bridged_frames_pass()
         within = inside.has_device(devices.namespace)
-        with IPRoute() as ip:
+        with links.netlink() as ip:
             links.ensure(ip, devices, self._owner)
             new = links.ensure_veth(ip, devices, self._owner, inside=within)
             links.take_in(ip, devices.bridge, [names.tap(self._prefix, port.nic.port_id) for port in ports])
@@ -178,7 +177,7 @@ class LinuxNetworkBackend:
         self._built.pop(network_id, None)
         dnsmasq.stop(self._networks / network_id)
         netns.remove(names.namespace(self._prefix, network_id))
-        with IPRoute() as ip:
+        with links.netlink() as ip:
             kinds = (names.veth, names.tunnel, names.bridge)
             links.remove(ip, [kind(self._prefix, network_id) for kind in kinds])
         shutil.rmtree(self._networks / network_id, ignore_errors=True)

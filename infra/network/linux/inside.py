@@ -8,8 +8,6 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
-from pyroute2 import IPRoute
-
 from infra.network import names
 from infra.network.dhcp import Range
 from infra.network.linux import links, netns
@@ -32,7 +30,7 @@ def configure(served: Iterable[Range], mtu: int) -> None:
     _FORWARDING.write_text("0")
     _set_ipv6(any(item.cidr.version == 6 for item in served))
     _fill_checksums()
-    with IPRoute() as ip:
+    with links.netlink() as ip:
         ip.link("set", index=socket.if_nametoindex("lo"), state="up")
         ip.link("set", index=device, mtu=mtu, state="up")
         there = {

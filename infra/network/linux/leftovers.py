@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
-from pyroute2 import IPRoute
 
 from infra.network import names
 from infra.network.linux import dnsmasq, links, netns
@@ -31,7 +30,7 @@ def find(prefix: str, owner: str, networks: Path, ports: PortFiles) -> Leftovers
     What is there is read before what is to be: a port that is plugged meanwhile is written down before
     anything is made for it, and so is never taken for a leftover.
     """
-    with IPRoute() as ip:
+    with links.netlink() as ip:
         there = links.all_names(ip)
     namespaces = netns.names()
     processes = [(pid, directory) for pid, directory in dnsmasq.scan() if directory.parent == networks]
@@ -62,7 +61,7 @@ def remove(found: Leftovers) -> None:
         shutil.rmtree(directory, ignore_errors=True)
     for name in found.namespaces:
         netns.remove(name)
-    with IPRoute() as ip:
+    with links.netlink() as ip:
         links.remove(ip, found.devices)
 
 

@@ -1,10 +1,12 @@
 """The host's devices of one network by netlink: bridge, tunnel, and the pair of veths that leads into its namespace."""
 
+import asyncio
 import errno
 import hashlib
 import ipaddress
 import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,20 @@ class Devices(BaseModel):
         """The same on every host, so that a guest that moves finds its DHCP server where it was."""
         digest = hashlib.sha256(self.network_id.encode()).digest()
         return ":".join(f"{byte:02x}" for byte in bytes([0x02]) + digest[:5])
+
+
+@contextmanager
+def netlink() -> Iterator[IPRoute]:
+    """Netlink of the calling thread's namespace, on a plain event loop of its own: uvloop opens no netlink socket.
+
+    Not for a thread in which an event loop runs.
+    """
+    loop = asyncio.SelectorEventLoop()
+    try:
+        with IPRoute(use_event_loop=loop) as ip:
+            yield ip
+    finally:
+        loop.close()
 
 
 def index(name: str) -> int | None:
