@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from infra.image.host_cache import HostCache
 from temporalio import activity
 from temporalio.exceptions import CancelledError
 
@@ -10,6 +9,7 @@ from activities.base import step
 from activities.models import Attempt
 from infra.compute.attempts import Attempts
 from infra.domain.errors import BuildAborted
+from infra.image.host_cache import HostCache
 from infra.rest.client import RestClient
 from infra.temporal.history import History
 from infra.temporal.sealed import Sealed, Sealer
@@ -53,15 +53,16 @@ class ImageActivities:
             raise BuildAborted(f"Image {params.image_id} is not active.", code=400)
         service = self._rest.blocking(self._rest.service_token())
 
+        def stop_if_told() -> None:
+            if activity.is_cancelled():
+                raise CancelledError("The boot was stopped during the download.")
+
         def download(offset: int) -> Iterator[bytes]:
             path = f"/image/v2/images/{params.image_id}/file"
             with self._rest.stream(path, token=token, service_token=service, offset=offset) as chunks:
-                for chunk in chunks:
-                    if activity.is_cancelled():
-                        raise CancelledError("The boot was stopped during the download.")
-                    yield chunk
+                yield from chunks
 
-        cached = self._cache.fetch(image, server_id, download)
+        cached = self._cache.fetch(image, server_id, download, stop_if_told)
         if number <= self._attempts.closed_through(server_id):
             with self._attempts.lock(server_id):
                 self._cache.release(params.image_id, server_id)

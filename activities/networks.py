@@ -42,6 +42,7 @@ class PlugResult(History):
     port_id: str
     bridge: str
     tap: str
+    nic: dict[str, Any] = {}
 
 
 class PortActivities:
@@ -109,4 +110,4 @@ class PlugActivities:
         if number <= self._attempts.closed_through(server_id):
             self._backend.unplug(server_id, params.port_id)
             self._attempts.check(server_id, number)
-        return PlugResult(port_id=params.port_id, bridge=plugged.bridge, tap=plugged.tap)
+        return PlugResult(port_id=params.port_id, bridge=plugged.bridge, tap=plugged.tap, nic=params.nic)

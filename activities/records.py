@@ -7,7 +7,7 @@ from sqlmodel import Session
 
 from activities.base import step
 from activities.models import Admitted, PortRef, VolumeRef
-from infra.db import admission, claims, debts, ports, servers, volumes
+from infra.db import admission, attachments, claims, debts, ports, servers
 from infra.db.engine import Database
 from infra.domain.boot import ServerSpec
 from infra.domain.errors import Unavailable
@@ -299,7 +299,7 @@ def _mark_deleting(session: Session, params: MarkDeleting) -> Remains:
                 delete_on_termination=attachment.delete_on_termination
                 or any(v.volume_id == attachment.volume_id and v.delete_on_termination for v in admitted.volumes),
             )
-            for attachment in volumes.attachments_of(session, server.id)
+            for attachment in attachments.of_server(session, server.id)
         ),
     )
 

@@ -6,7 +6,7 @@ from sqlmodel import Session
 
 from activities.base import step
 from infra.db import claims as claim_rows
-from infra.db import images, servers
+from infra.db import hosts, images, servers
 from infra.db.engine import Database
 from infra.domain.errors import Fenced, NotFound
 from infra.domain.placement import PlacementRequest
@@ -62,7 +62,7 @@ class SchedulingActivities:
     @step("scheduling.build_failed", because="a failure that happened stays counted")
     async def build_failed(self, params: ClaimedHost) -> None:
         """Count the failure against the host, for the build-failure weigher."""
-        await self._scheduler.build_failed(params.host)
+        await self._db.write(hosts.build_failed, params.host)
 
 
 def _request(session: Session, params: ClaimHost) -> PlacementRequest:

@@ -16,8 +16,10 @@ class UseVolume(History):
     token_server_id: str
     volume: VolumeRef
 
-    def key(self, step: str) -> str:
-        return f"{self.attempt.server_id}/{self.attempt.number}/{step}/{self.volume.volume_id}"
+    @property
+    def key(self) -> str:
+        """Of the attachment in this attempt."""
+        return f"{self.attempt.server_id}/{self.attempt.number}/attach/{self.volume.attachment_id}"
 
 
 class AttachedVolume(History):
@@ -81,9 +83,7 @@ class VolumeActivities:
     @step("volumes.detach", because="it is an undo")
     async def detach(self, params: UseVolume) -> None:
         try:
-            await self._rest.request(
-                "DELETE", f"/volume/v3/attachments/{params.volume.attachment_id}", key=params.key("attach")
-            )
+            await self._rest.request("DELETE", f"/volume/v3/attachments/{params.volume.attachment_id}", key=params.key)
         except NotFound:
             return
 
@@ -104,7 +104,7 @@ class VolumeActivities:
             "POST",
             "/volume/v3/attachments",
             token=self._token(params),
-            key=params.key("attach"),
+            key=params.key,
             json={"attachment": body},
         )
         data = answer["attachment"]["connection_info"]["data"]

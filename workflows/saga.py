@@ -36,7 +36,7 @@ class Undo:
 class Saga:
     """The steps of one run. ``title`` names the thing in summaries; ``priority`` and fairness go with every step."""
 
-    def __init__(self, title: str, priority: Priority) -> None:
+    def __init__(self, title: str, priority: Priority = Priority.default) -> None:
         self.title = title
         self.priority = priority
         self.stopped = False

@@ -107,4 +107,5 @@ class Upkeep:
             if current is None or current <= attempt:
                 for port_id in self._network.plugged().get(server_id, []):
                     self._network.unplug(server_id, port_id)
-                self._cache.release_all(server_id)
+                for image_id in self._cache.images():
+                    self._cache.release(image_id, server_id)

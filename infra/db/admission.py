@@ -86,7 +86,9 @@ def admit(session: Session, request: Request) -> list[Server]:
     count = _affordable(session, request, resolved.flavor)
     made = [_server(request, resolved, index, count) for index in range(count)]
     for server in made:
-        servers.insert(session, server, request.sealed_user_data)
+        sealed = request.sealed_user_data
+        # Sealed once, to the id of the first server.
+        servers.insert(session, server, {**sealed, "owner": request.server_ids[0]} if sealed else None)
         servers.start_action(session, server, request.request_id, "create", request.user_id)
         group = request.spec.scheduler_hints.get("group")
         if group:

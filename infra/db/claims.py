@@ -14,6 +14,7 @@ from sqlalchemy import delete, func, select, update
 from sqlmodel import Session, col
 
 from infra.db.tables.hosts import ClaimRow, ClosedAttemptRow, HostRow, ServerGroupMemberRow, ServerGroupRow
+from infra.db.tables.servers import ServerRow
 from infra.db.types import now
 from infra.domain.errors import ClaimLost, Fenced
 from infra.domain.host import Claim
@@ -108,6 +109,14 @@ def hosts_of(session: Session, server_ids: Collection[str]) -> dict[str, str]:
     """Where servers are: the host of each one's latest attempt that is not quarantined."""
     rows = _claims(session, col(ClaimRow.server_id).in_(server_ids), col(ClaimRow.quarantined).is_(False))
     return {claim.server_id: claim.host for claim in rows}
+
+
+def of_project(session: Session, project_id: str, user_id: str | None = None) -> list[Claim]:
+    """Claims of a project's servers, or of one user's servers there."""
+    servers = select(col(ServerRow.id)).where(col(ServerRow.project_id) == project_id)
+    if user_id is not None:
+        servers = servers.where(col(ServerRow.user_id) == user_id)
+    return _claims(session, col(ClaimRow.server_id).in_(servers))
 
 
 def image_properties(session: Session, hosts: Collection[str] | None = None) -> dict[str, Counter[tuple[str, str]]]:

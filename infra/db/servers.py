@@ -26,12 +26,40 @@ from infra.domain.server import (
     begin,
 )
 
-_SAME = (
-    "id project_id user_id name hostname image_id kernel_id ramdisk_id key_name op power_state host attempt "
-    "reservation_id launch_index availability_zone config_drive description locked locked_reason access_ip_v4 "
-    "access_ip_v6 disk_config scheduler_hints root_device_name progress stuck_undo created_at updated_at "
-    "launched_at terminated_at deleted_at"
-).split()
+_SAME = [
+    "id",
+    "project_id",
+    "user_id",
+    "name",
+    "hostname",
+    "image_id",
+    "kernel_id",
+    "ramdisk_id",
+    "key_name",
+    "op",
+    "power_state",
+    "host",
+    "attempt",
+    "reservation_id",
+    "launch_index",
+    "availability_zone",
+    "config_drive",
+    "description",
+    "locked",
+    "locked_reason",
+    "access_ip_v4",
+    "access_ip_v6",
+    "disk_config",
+    "scheduler_hints",
+    "root_device_name",
+    "progress",
+    "stuck_undo",
+    "created_at",
+    "updated_at",
+    "launched_at",
+    "terminated_at",
+    "deleted_at",
+]
 
 
 def to_server(row: ServerRow) -> Server:

@@ -11,4 +11,4 @@ class IdempotencyRow(SQLModel, table=True):
     key: str = Field(primary_key=True)
     resource_id: str
     buried: bool = False
-    created_at: datetime = Field(sa_type=UtcDateTime, index=True)  # type: ignore[call-overload]
+    created_at: datetime = Field(sa_type=UtcDateTime, index=True)

@@ -21,7 +21,7 @@ class ServerRow(SQLModel, table=True):
     user_id: str
     name: str
     hostname: str
-    flavor: dict[str, Any] = Field(sa_type=Json)  # type: ignore[call-overload]
+    flavor: dict[str, Any] = Field(sa_type=Json)
     flavor_id: str = Field(index=True)
     image_id: str | None = None
     kernel_id: str | None = None
@@ -37,28 +37,28 @@ class ServerRow(SQLModel, table=True):
     launch_index: int = 0
     availability_zone: str | None = None
     config_drive: bool = False
-    server_metadata: dict[str, str] = Field(sa_type=Json)  # type: ignore[call-overload]
-    tags: list[str] = Field(sa_type=Json)  # type: ignore[call-overload]
+    server_metadata: dict[str, str] = Field(sa_type=Json)
+    tags: list[str] = Field(sa_type=Json)
     description: str | None = None
     locked: bool = False
     locked_reason: str | None = None
     access_ip_v4: str | None = None
     access_ip_v6: str | None = None
     disk_config: str = "MANUAL"
-    security_groups: list[str] = Field(sa_type=Json)  # type: ignore[call-overload]
-    networks: list[dict[str, Any]] = Field(sa_type=Json)  # type: ignore[call-overload]
-    block_devices: list[dict[str, Any]] = Field(sa_type=Json)  # type: ignore[call-overload]
-    scheduler_hints: dict[str, Any] = Field(sa_type=Json)  # type: ignore[call-overload]
+    security_groups: list[str] = Field(sa_type=Json)
+    networks: list[dict[str, Any]] = Field(sa_type=Json)
+    block_devices: list[dict[str, Any]] = Field(sa_type=Json)
+    scheduler_hints: dict[str, Any] = Field(sa_type=Json)
     root_device_name: str = "/dev/vda"
     progress: int = 0
-    fault: dict[str, Any] | None = Field(default=None, sa_type=Json)  # type: ignore[call-overload]
-    explanation: dict[str, Any] | None = Field(default=None, sa_type=Json)  # type: ignore[call-overload]
+    fault: dict[str, Any] | None = Field(default=None, sa_type=Json)
+    explanation: dict[str, Any] | None = Field(default=None, sa_type=Json)
     stuck_undo: str | None = Field(default=None, sa_type=Text)
-    created_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
-    updated_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
-    launched_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # type: ignore[call-overload]
-    terminated_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # type: ignore[call-overload]
-    deleted_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # type: ignore[call-overload]
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    updated_at: datetime = Field(sa_type=UtcDateTime)
+    launched_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    terminated_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    deleted_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class UserDataRow(SQLModel, table=True):
@@ -67,7 +67,7 @@ class UserDataRow(SQLModel, table=True):
     __tablename__ = "server_user_data"
 
     server_id: str = Field(primary_key=True)
-    sealed: dict[str, str] = Field(sa_type=Json)  # type: ignore[call-overload]
+    sealed: dict[str, str] = Field(sa_type=Json)
 
 
 class ActionRow(SQLModel, table=True):
@@ -82,8 +82,8 @@ class ActionRow(SQLModel, table=True):
     user_id: str
     project_id: str
     message: str | None = None
-    started_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
-    finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # type: ignore[call-overload]
+    started_at: datetime = Field(sa_type=UtcDateTime)
+    finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class DebtRow(SQLModel, table=True):
@@ -95,4 +95,4 @@ class DebtRow(SQLModel, table=True):
     server_id: str = Field(primary_key=True)
     attempt: int = Field(primary_key=True)
     what: str
-    created_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
+    created_at: datetime = Field(sa_type=UtcDateTime)

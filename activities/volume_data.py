@@ -1,0 +1,119 @@
+"""What is done to the data of volumes and snapshots. The row says what; the work is taken up from the row alone.
+
+A verb of the Volume Service first writes the row (``creating``, ``extending``, ``deleting``, ...), in one transaction
+with quota; the data follows. Nothing here is undone: the work converges, or the row says that it failed.
+"""
+
+import asyncio
+from pathlib import Path
+
+from sqlmodel import Session
+from temporalio import activity
+from temporalio.exceptions import CancelledError
+
+from activities.base import step
+from infra.db import snapshots, volumes
+from infra.db.engine import Database
+from infra.domain.errors import BadRequest
+from infra.image.store import ImageStore
+from infra.temporal.history import History
+from infra.volume.backend import VolumeBackend
+
+VOLUME = "volume"
+SNAPSHOT = "snapshot"
+
+
+class DataRef(History):
+    id: str
+    kind: str = VOLUME
+
+
+class Pending(History):
+    """What has to be done; ``status`` empty: nothing any more."""
+
+    id: str
+    kind: str = VOLUME
+    status: str = ""
+    size_gb: int = 0
+    source: str | None = None
+    source_id: str | None = None
+    source_format: str | None = None
+
+
+class Settled(History):
+    id: str
+    kind: str = VOLUME
+    status: str
+    failure: str | None = None
+
+
+class VolumeDataActivities:
+    def __init__(self, db: Database, backend: VolumeBackend, images: ImageStore) -> None:
+        self._db = db
+        self._backend = backend
+        self._images = images
+
+    @step("volume_data.pending", because="it reads")
+    async def pending(self, params: DataRef) -> Pending:
+        read = volumes.work if params.kind == VOLUME else snapshots.work
+        work = await self._db.read(read, params.id)
+        if work is None:
+            return Pending(id=params.id, kind=params.kind)
+        return Pending(
+            id=params.id,
+            kind=params.kind,
+            status=work.status,
+            size_gb=work.size_gb,
+            source=work.source,
+            source_id=work.source_id,
+            source_format=work.source_format,
+        )
+
+    @step("volume_data.carry_out", because="it converges on what the row says, and the row says if it failed")
+    def carry_out(self, params: Pending) -> None:
+        """Create, extend or delete the data.
+
+        Raises:
+            BadRequest: it can't be done, however often it is tried.
+            Unavailable: it may be done another time.
+        """
+        if params.status == "deleting":
+            self._backend.delete(params.id)
+        elif params.status == "extending":
+            self._backend.extend(params.id, params.size_gb)
+        elif params.status == "creating":
+            self._backend.create(params.id, params.size_gb, self._source(params), params.source_format, _stop_if_told)
+        else:
+            raise BadRequest(f"A volume that is {params.status} can't be worked on by this version.")
+
+    def _source(self, params: Pending) -> Path | None:
+        if params.source is None or params.source_id is None:
+            return None
+        if params.source == "image":
+            path = asyncio.run(self._images.path(params.source_id))
+            if path is None:
+                raise BadRequest(f"Image {params.source_id} has no data any more.")
+            return Path(path)
+        return self._backend.connection(params.source_id).path
+
+    @step("volume_data.settle", because="it says what is so")
+    async def settle(self, params: Settled) -> None:
+        await self._db.write(_settle, params)
+
+
+def _stop_if_told() -> None:
+    if activity.is_cancelled():
+        raise CancelledError("The work on the volume was stopped.")
+
+
+def _settle(session: Session, params: Settled) -> None:
+    rows = volumes if params.kind == VOLUME else snapshots
+    if params.failure is not None:
+        if params.kind == VOLUME:
+            volumes.set_error(session, params.id, params.failure)
+        else:
+            snapshots.set_error(session, params.id)
+    elif params.status == "deleting":
+        rows.delete(session, params.id)
+    else:
+        rows.set_available(session, params.id)

@@ -1,0 +1,364 @@
+"""How the API has work done: it starts workflows by update-with-start and waits for their admission, nothing else.
+
+The update's id is the request's id, so that the SDK's own retry after a lost reply finds the first call. A refusal
+comes back with its OpenStack code; where Temporal gives no answer in time the caller is told to come back.
+"""
+
+import time
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from temporalio.client import (
+    WithStartWorkflowOperation,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
+)
+from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.attachments import BeginAttach, BeginDetach, BegunAttach
+from activities.base import Failure
+from activities.hypervisor import ReadConsole
+from activities.models import Requester
+from activities.records import BeginVerb, CreateServers
+from activities.volume_data import DataRef
+from api.auth import Context
+from api.deps import Services
+from infra.db import servers
+from infra.db.admission import attachment_id
+from infra.domain.boot import ServerSpec
+from infra.domain.errors import Conflict, KilonovaError, NotFound, Unavailable
+from infra.domain.server import Server, Verb, begin
+from infra.temporal import attributes
+from infra.temporal.queues import CONTROL
+from workflows import policies
+from workflows.attach_volume import AttachParams, AttachVolume
+from workflows.boot_server import BootParams, BootServer
+from workflows.boot_servers import BootServers
+from workflows.delete_server import DeleteServer
+from workflows.detach_volume import DetachParams, DetachVolume
+from workflows.failures import cause_of
+from workflows.power_server import PowerParams, PowerServer
+from workflows.read_console import ConsoleParams, ReadConsoleLog
+from workflows.verb import DeleteParams, DeleteRequest
+from workflows.volume_work import VolumeWork
+
+HELD_SECONDS = 2.0
+"""How long a verb waits for the run before it, whose row is free already, to close."""
+_NAMESPACE = uuid.UUID("6f1d7d0a-7c59-4f0e-9d34-2f5f0f6b1c55")
+
+
+@dataclass(frozen=True)
+class Booted:
+    server_ids: tuple[str, ...]
+    reservation_id: str
+
+
+async def boot(services: Services, context: Context, spec: ServerSpec, *, idempotency_key: str | None = None) -> Booted:
+    """Start a boot; returns when the request is durable and its rows are there.
+
+    Raises:
+        KilonovaError: the refusal, by its OpenStack code; nothing is left of the request.
+        Unavailable: no answer in time; the same request may be sent again.
+    """
+    first = str(uuid.uuid5(_NAMESPACE, f"{context.project_id}/{idempotency_key}") if idempotency_key else uuid.uuid4())
+    update_id = first if idempotency_key else context.request_id
+    ids = (first, *(str(uuid.uuid4()) for _ in range(spec.max_count - 1)))
+    reservation = f"r-{first.replace('-', '')[:8]}"
+    seal = services.sealer.seal
+    bare = spec.model_copy(update={"user_data": None, "admin_password": None})
+    create = CreateServers(
+        server_ids=ids,
+        reservation_id=reservation,
+        request_id=context.request_id,
+        project_id=context.project_id,
+        user_id=context.user_id,
+        is_admin=context.is_admin,
+        spec=bare.model_dump(mode="json", exclude_defaults=True),
+        user_data=seal(spec.user_data, server_id=first, field="user_data") if spec.user_data else None,
+        admit_before=time.time() + policies.ADMIT_SECONDS,
+    )
+    params = BootParams(
+        requester=Requester(
+            request_id=context.request_id,
+            project_id=context.project_id,
+            user_id=context.user_id,
+            token=seal(context.token, server_id=first, field="token"),
+            token_server_id=first,
+            is_admin=context.is_admin,
+        ),
+        create=create,
+        max_attempts=services.settings.scheduler.max_attempts,
+        boot_seconds=services.settings.limits.boot_seconds,
+    )
+    several = spec.max_count > 1
+    operation = WithStartWorkflowOperation(
+        BootServers.run if several else BootServer.run,
+        params,
+        id=f"reservation/{reservation}-{first}" if several else f"server/{first}",
+        task_queue=CONTROL,
+        id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        task_timeout=policies.TASK_TIMEOUT,
+        search_attributes=attributes.initial(first, context.project_id, "admission"),
+        static_summary=f"boot {_plain(spec.name)}",
+        priority=Priority(priority_key=policies.BOOT_PRIORITY, fairness_key=context.project_id[:64]),
+    )
+    try:
+        if several:
+            created = await _admit(services, operation, BootServers.admission, None, update_id)
+            ids = tuple(entry["server_id"] for entry in created["servers"])
+        else:
+            await _admit(services, operation, BootServer.admission, None, update_id)
+    except WorkflowAlreadyStartedError:
+        # The same Idempotency-Key: the first call's server is the answer.
+        await services.db.read(servers.get, first)
+    except Unavailable:
+        if not await _row_is_there(services, first):
+            await _cancel(services, operation)
+            raise
+    return Booted(ids, reservation)
+
+
+async def run_verb(services: Services, context: Context, server: Server, verb: Verb) -> None:
+    """Start stop, start, reboot, ...; returns when the verb holds the server."""
+    begin(verb, server.vm_state, server.task_state)
+    params = PowerParams(
+        server_id=server.id,
+        name=server.name[:60],
+        begin=BeginVerb(server_id=server.id, op=context.request_id, verb=verb, user_id=context.user_id),
+    )
+    deadline = time.monotonic() + HELD_SECONDS
+    while True:
+        operation = WithStartWorkflowOperation(
+            PowerServer.run,
+            params,
+            id=f"server/{server.id}",
+            task_queue=CONTROL,
+            id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+            task_timeout=policies.TASK_TIMEOUT,
+            search_attributes=attributes.initial(server.id, server.project_id, verb),
+            static_summary=f"{verb} {_plain(server.name)}",
+            priority=Priority(priority_key=policies.VERB_PRIORITY),
+        )
+        try:
+            await _admit(services, operation, PowerServer.admission, None, context.request_id)
+            return
+        except WorkflowAlreadyStartedError:
+            # The row says that nobody holds the server before the run that held it has closed.
+            current = await services.db.read(servers.get, server.id)
+            begin(verb, current.vm_state, current.task_state)
+            if time.monotonic() > deadline:
+                raise Conflict(f"Cannot '{verb}' instance while another request holds it") from None
+
+
+async def delete(services: Services, context: Context, server: Server) -> None:
+    """Take the server for its deletion, whatever holds it; returns when its row says ``deleting``."""
+    request = DeleteRequest(request_id=context.request_id, user_id=context.user_id)
+    deadline = time.monotonic() + HELD_SECONDS
+    while True:
+        operation = WithStartWorkflowOperation(
+            DeleteServer.run,
+            DeleteParams(server_id=server.id, request=request),
+            id=f"server/{server.id}",
+            task_queue=CONTROL,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            task_timeout=policies.TASK_TIMEOUT,
+            search_attributes=attributes.initial(server.id, server.project_id, "deleting"),
+            static_summary=f"delete {_plain(server.name)}",
+            priority=Priority(priority_key=policies.DELETE_PRIORITY),
+        )
+        try:
+            await _admit(services, operation, "delete", request, context.request_id)
+            return
+        except _Overtaken:
+            # The run that held the server closed while the delete was on its way to it.
+            if time.monotonic() > deadline:
+                raise Unavailable("The server is busy; send the request again.", retry_after=1) from None
+
+
+async def attach_volume(
+    services: Services,
+    context: Context,
+    server: Server,
+    volume_id: str,
+    *,
+    device: str | None = None,
+    delete_on_termination: bool = False,
+) -> BegunAttach:
+    """Reserve the volume for the server and start attaching it; the answer names the device."""
+    begin_attach = BeginAttach(
+        server_id=server.id,
+        volume_id=volume_id,
+        # A later attachment of the same volume to the same server is another one: its fence is its own.
+        attachment_id=attachment_id(server.id, f"{volume_id}/{context.request_id}"),
+        project_id=context.project_id,
+        user_id=context.user_id,
+        request_id=context.request_id,
+        device=device,
+        delete_on_termination=delete_on_termination,
+    )
+    token = services.sealer.seal(context.token, server_id=server.id, field="token")
+    operation = _on_volume(
+        AttachVolume.run, AttachParams(begin=begin_attach, token=token), server, volume_id, "attaching"
+    )
+    answer = await _admit_or_conflict(services, operation, AttachVolume.admission, context.request_id, volume_id)
+    return BegunAttach.model_validate(answer)
+
+
+async def detach_volume(services: Services, context: Context, server: Server, volume_id: str) -> None:
+    """Start taking the volume out of the server; returns when it is ``detaching``."""
+    begin_detach = BeginDetach(
+        server_id=server.id,
+        volume_id=volume_id,
+        project_id=context.project_id,
+        user_id=context.user_id,
+        request_id=context.request_id,
+    )
+    token = services.sealer.seal(context.token, server_id=server.id, field="token")
+    operation = _on_volume(
+        DetachVolume.run, DetachParams(begin=begin_detach, token=token), server, volume_id, "detaching"
+    )
+    await _admit_or_conflict(services, operation, DetachVolume.admission, context.request_id, volume_id)
+
+
+async def console_log(services: Services, context: Context, server: Server, length: int | None) -> str:
+    """The last ``length`` lines of the guest's console (all, at most 100 KiB, for None).
+
+    Raises:
+        Conflict: the server is on no host.
+        Unavailable: its host does not answer.
+    """
+    if server.host is None:
+        raise Conflict(f"Instance {server.id} is not ready")
+    params = ConsoleParams(host=server.host, read=ReadConsole(server_id=server.id, lines=length))
+    try:
+        text = await services.temporal.execute_workflow(
+            ReadConsoleLog.run,
+            params,
+            id=f"console/{context.request_id}",
+            task_queue=CONTROL,
+            task_timeout=policies.TASK_TIMEOUT,
+            run_timeout=timedelta(seconds=30),
+            static_summary=f"console log {_plain(server.name)}",
+        )
+    except Exception as error:
+        raise Unavailable(f"The host of instance {server.id} does not answer.") from error
+    return text.text
+
+
+async def work_on_volume(services: Services, volume_id: str, kind: str = "volume") -> None:
+    """Have the data of a volume or snapshot brought to what its row says.
+
+    Raises:
+        Unavailable: Temporal does not answer. The row says what is to be done, so the sweeper starts it later.
+    """
+    try:
+        await services.temporal.start_workflow(
+            VolumeWork.run,
+            DataRef(id=volume_id, kind=kind),
+            id=f"{kind}/{volume_id}",
+            task_queue=CONTROL,
+            # A run that is about to close sees the signal first, and looks again.
+            start_signal="poke",
+            task_timeout=policies.TASK_TIMEOUT,
+            static_summary=f"{kind} {volume_id}",
+            rpc_timeout=policies.UPDATE_TIMEOUT,
+        )
+    except RPCError as error:
+        raise Unavailable("The workflow service does not answer; the volume is worked on later.") from error
+
+
+class _Overtaken(Exception):
+    """The run completed or moved on before it could take the update."""
+
+
+async def _admit(
+    services: Services, operation: WithStartWorkflowOperation[Any, Any], update: Any, argument: Any, update_id: str
+) -> Any:
+    """Start with the update and wait for its answer.
+
+    Raises:
+        KilonovaError: the refusal.
+        WorkflowAlreadyStartedError: a run with this id is open, or was before where that is final.
+        _Overtaken: the open run could not take the update.
+        Unavailable: no answer.
+    """
+    arguments = {} if argument is None else {"arg": argument}
+    try:
+        return await services.temporal.execute_update_with_start_workflow(
+            update,
+            **arguments,
+            id=update_id,
+            start_workflow_operation=operation,
+            rpc_timeout=policies.UPDATE_TIMEOUT,
+        )
+    except WorkflowUpdateFailedError as error:
+        cause: BaseException = error.cause or error
+        if getattr(cause, "type", None) == "AcceptedUpdateCompletedWorkflow":
+            raise _Overtaken from error
+        raise _refusal(cause_of(cause)) from None
+    except WorkflowUpdateRPCTimeoutOrCancelledError as error:
+        raise Unavailable("The request could not be admitted in time; send it again.", retry_after=5) from error
+    except RPCError as error:
+        if error.status in (RPCStatusCode.ABORTED, RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION):
+            raise _Overtaken from error
+        raise Unavailable("The workflow service does not answer; send the request again.") from error
+
+
+async def _admit_or_conflict(
+    services: Services, operation: WithStartWorkflowOperation[Any, Any], update: Any, request_id: str, volume_id: str
+) -> Any:
+    try:
+        return await _admit(services, operation, update, None, request_id)
+    except WorkflowAlreadyStartedError:
+        raise Conflict(f"Volume {volume_id} is being attached or detached already.") from None
+
+
+def _on_volume(
+    run: Any, params: Any, server: Server, volume_id: str, phase: str
+) -> WithStartWorkflowOperation[Any, Any]:
+    return WithStartWorkflowOperation(
+        run,
+        params,
+        id=f"server/{server.id}/volume/{volume_id}",
+        task_queue=CONTROL,
+        id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
+        task_timeout=policies.TASK_TIMEOUT,
+        search_attributes=attributes.initial(server.id, server.project_id, phase),
+        static_summary=f"{phase} volume {volume_id}",
+        priority=Priority(priority_key=policies.VERB_PRIORITY),
+    )
+
+
+def _refusal(failure: Failure) -> KilonovaError:
+    if failure.code >= 500 and failure.kind in ("Unavailable", "Lapsed", "TimedOut"):
+        return Unavailable(failure.message)
+    error = KilonovaError(failure.message, kind=failure.kind or None)
+    error.code = failure.code
+    return error
+
+
+async def _row_is_there(services: Services, server_id: str) -> bool:
+    try:
+        await services.db.read(servers.get, server_id)
+    except NotFound:
+        return False
+    return True
+
+
+async def _cancel(services: Services, operation: WithStartWorkflowOperation[Any, Any]) -> None:
+    """Best effort: an admission later than its ``admit_before`` creates nothing in any case."""
+    try:
+        handle = await operation.workflow_handle()
+        await handle.cancel()
+    except (RPCError, WorkflowAlreadyStartedError, RuntimeError):
+        return
+
+
+def _plain(name: str) -> str:
+    """A name for a summary: one line, nothing that Markdown would draw."""
+    return "".join(c if c.isalnum() or c in " -_." else "?" for c in name)[:60]

@@ -1,0 +1,282 @@
+"""A server's files on its host, and the guest that is made of them.
+
+``<directory>/<server>/``: ``disk.<attempt>`` (overlay over the cached image), ``config.<attempt>`` (config drive),
+``guest.<attempt>.json`` (what the metadata service tells it) and ``console.log``. File names hold the attempt, so that
+an undo that comes late removes what its own attempt made and nothing else.
+"""
+
+import base64
+import binascii
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from infra.compute import disks
+from infra.compute.driver import Disk, Guest, Interface
+from infra.compute.metadata import GuestDisk, GuestKey, GuestMetadata
+from infra.domain.errors import BuildAborted
+from infra.domain.network import Nic
+
+GIB = 1024**3
+CONSOLE_BYTES = 100 * 1024
+"""What a console log answers at most, as Nova does."""
+KERNEL_ARGUMENTS = "root=/dev/vda console=tty0 console=ttyS0 no_timer_check"
+"""``no_timer_check``: a guest on a starved CPU under TCG panics without it now and then."""
+CONFIG_DRIVE_DEVICE = "vdz"
+_FILE = re.compile(r"(?:disk|config|guest)\.(\d+)(?:\.json)?(?:\.part)?")
+
+
+class InstanceSpec(BaseModel):
+    """What of the server's description its guest is made of."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    server_id: str
+    attempt: int
+    name: str
+    hostname: str
+    project_id: str
+    user_id: str
+    flavor_name: str
+    vcpus: int
+    memory_mb: int
+    disk_gb: int
+    image_id: str | None = None
+    kernel_id: str | None = None
+    ramdisk_id: str | None = None
+    key_name: str | None = None
+    public_key: str | None = None
+    metadata: dict[str, str] = {}
+    config_drive: bool = False
+    availability_zone: str | None = None
+    launch_index: int = 0
+
+
+class BootSource(BaseModel):
+    """An image in this host's cache."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    path: Path
+    format: str
+
+
+class NicPlace(BaseModel):
+    """A port as it was plugged here."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    bridge: str
+    tap: str
+    nic: Nic
+
+
+class VolumePlace(BaseModel):
+    """A volume as it can be reached here."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    volume_id: str
+    path: Path
+    format: str
+    boot_index: int | None = None
+    device: str | None = None
+
+
+class GuestFiles:
+    """All servers' files of one host."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        directory.mkdir(mode=0o711, parents=True, exist_ok=True)
+
+    def build(
+        self,
+        spec: InstanceSpec,
+        images: dict[str, BootSource],
+        nics: list[NicPlace],
+        volumes: list[VolumePlace],
+        user_data: bytes | None,
+    ) -> tuple[Guest, dict[str, str]]:
+        """Write the files of an attempt and say what guest they make; a repeat finds them written.
+
+        Returns:
+            The guest, and the device of each volume in it (``/dev/vdb`` by volume id).
+
+        Raises:
+            BuildAborted: the image does not make a disk of the flavor's size.
+            HostRejected: no room.
+        """
+        folder = self._directory / spec.server_id
+        folder.mkdir(mode=0o711, exist_ok=True)
+        attached = self._disks(spec, images, volumes)
+        metadata = _metadata(spec, nics, attached, volumes, user_data)
+        _write_private(folder / f"guest.{spec.attempt}.json", metadata.model_dump_json().encode())
+        if spec.config_drive:
+            path = folder / f"config.{spec.attempt}"
+            disks.write_config_drive(path, metadata)
+            attached.append(
+                Disk(path=path, format="raw", device=CONFIG_DRIVE_DEVICE, serial="config-2", read_only=True)
+            )
+        kernel, ramdisk = images.get(spec.kernel_id or ""), images.get(spec.ramdisk_id or "")
+        guest = Guest(
+            server_id=spec.server_id,
+            attempt=spec.attempt,
+            name=spec.name,
+            domain_name=f"kn-{spec.server_id}",
+            project_id=spec.project_id,
+            user_id=spec.user_id,
+            flavor_name=spec.flavor_name,
+            vcpus=spec.vcpus,
+            memory_mb=spec.memory_mb,
+            disks=tuple(attached),
+            interfaces=tuple(
+                Interface(
+                    port_id=place.nic.port_id,
+                    mac_address=place.nic.mac_address,
+                    bridge=place.bridge,
+                    tap=place.tap,
+                    mtu=place.nic.mtu,
+                )
+                for place in nics
+            ),
+            kernel=kernel.path if kernel else None,
+            ramdisk=ramdisk.path if ramdisk else None,
+            kernel_arguments=KERNEL_ARGUMENTS if kernel else None,
+            console_log=folder / "console.log",
+        )
+        return guest, {volume.volume_id: f"/dev/{_target(attached, volume)}" for volume in volumes}
+
+    def volume_disk(self, volume: VolumePlace, target: str) -> Disk:
+        return Disk(
+            path=volume.path,
+            format=volume.format,
+            device=target,
+            serial=self.serial(volume.volume_id),
+            boot_index=volume.boot_index,
+        )
+
+    def serial(self, volume_id: str) -> str:
+        """Virtio disks tell 20 characters of a serial."""
+        return volume_id[:20]
+
+    def metadata(self, server_id: str) -> GuestMetadata | None:
+        """What the metadata service tells the server: of its latest attempt."""
+        found = sorted(self._attempts(server_id), reverse=True)
+        for attempt in found:
+            try:
+                data = (self._directory / server_id / f"guest.{attempt}.json").read_bytes()
+            except FileNotFoundError:
+                continue
+            return GuestMetadata.model_validate_json(data)
+        return None
+
+    def console(self, server_id: str, lines: int | None) -> str:
+        """The end of the console log; empty where there is none yet."""
+        try:
+            with (self._directory / server_id / "console.log").open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - CONSOLE_BYTES))
+                text = file.read().decode("utf-8", "replace")
+        except FileNotFoundError:
+            return ""
+        if lines is None:
+            return text
+        return "".join(text.splitlines(keepends=True)[-lines:]) if lines > 0 else ""
+
+    def remove(self, server_id: str, attempt: int) -> None:
+        """Delete the files of this attempt and those before it; with the last of them the server's folder."""
+        folder = self._directory / server_id
+        for number in self._attempts(server_id):
+            if number <= attempt:
+                for name in (f"disk.{number}", f"config.{number}"):
+                    disks.remove(folder / name)
+                disks.remove(folder / f"guest.{number}.json")
+        if folder.exists() and not self._attempts(server_id):
+            for rest in folder.iterdir():
+                rest.unlink()
+            folder.rmdir()
+
+    def servers(self) -> set[str]:
+        """Servers that have files here."""
+        return {folder.name for folder in self._directory.iterdir() if folder.is_dir()}
+
+    @staticmethod
+    def decode_user_data(text: str) -> bytes:
+        """Raises BuildAborted if it isn't base64."""
+        try:
+            return base64.b64decode(text, validate=True)
+        except binascii.Error:
+            raise BuildAborted("The user data is not base64.", code=400) from None
+
+    def _attempts(self, server_id: str) -> set[int]:
+        folder = self._directory / server_id
+        if not folder.exists():
+            return set()
+        found = (_FILE.fullmatch(path.name) for path in folder.iterdir())
+        return {int(match[1]) for match in found if match}
+
+    def _disks(self, spec: InstanceSpec, images: dict[str, BootSource], volumes: list[VolumePlace]) -> list[Disk]:
+        """The root disk as ``vda``, then the volumes: those with a name of their own first keep it."""
+        made: list[Disk] = []
+        if spec.image_id is not None:
+            path, source = self._directory / spec.server_id / f"disk.{spec.attempt}", images[spec.image_id]
+            disks.create_overlay(path, source.path, source.format, spec.disk_gb * GIB)
+            made.append(Disk(path=path, format="qcow2", device="vda", serial=spec.server_id[:20], boot_index=0))
+        boots = sorted(volumes, key=lambda volume: (volume.boot_index != 0, volume.device is None))
+        taken = {disk.device for disk in made} | {
+            volume.device.removeprefix("/dev/") for volume in volumes if volume.device and volume.boot_index != 0
+        }
+        for volume in boots:
+            asked = (volume.device or "").removeprefix("/dev/")
+            if volume.boot_index == 0:
+                target = "vda"
+            elif asked and asked not in {disk.device for disk in made}:
+                target = asked
+            else:
+                target = next(name for letter in "bcdefghijklmnopqrstuvwxy" if (name := f"vd{letter}") not in taken)
+            taken.add(target)
+            made.append(self.volume_disk(volume, target))
+        return made
+
+
+def _target(attached: list[Disk], volume: VolumePlace) -> str:
+    return next(disk.device for disk in attached if disk.path == volume.path)
+
+
+def _metadata(
+    spec: InstanceSpec,
+    nics: list[NicPlace],
+    attached: list[Disk],
+    volumes: list[VolumePlace],
+    user_data: bytes | None,
+) -> GuestMetadata:
+    values: dict[str, Any] = {}
+    if spec.availability_zone:
+        values["availability_zone"] = spec.availability_zone.partition(":")[0]
+    if spec.key_name and spec.public_key:
+        values["keys"] = (GuestKey(name=spec.key_name, public_key=spec.public_key),)
+    return GuestMetadata(
+        server_id=spec.server_id,
+        name=spec.name,
+        hostname=spec.hostname,
+        project_id=spec.project_id,
+        launch_index=spec.launch_index,
+        metadata=spec.metadata,
+        nics=tuple(place.nic for place in nics),
+        disks=tuple(
+            GuestDisk(serial=volume.volume_id, device=f"/dev/{_target(attached, volume)}") for volume in volumes
+        ),
+        user_data=user_data,
+        **values,
+    )
+
+
+def _write_private(path: Path, data: bytes) -> None:
+    """User data is the user's secret: the file is for this worker alone."""
+    draft = path.with_name(path.name + ".part")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+    draft.replace(path)

@@ -1,0 +1,64 @@
+"""What a host does with the database by way of the compute API: what it should have, what it owes, what it has paid."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+from sqlmodel import Session, col, select
+
+from infra.db import attachments, claims, debts, ports, servers, volume_attachments
+from infra.db.tables.servers import ServerRow
+from infra.domain.server import VmState
+
+
+class Expected(BaseModel):
+    """A server that a host should have, or that is being made there now."""
+
+    model_config = ConfigDict(frozen=True)
+
+    server_id: str
+    attempt: int
+    vm_state: str
+    task_state: str | None
+
+
+def expected(session: Session, host: str) -> list[Expected]:
+    query = select(ServerRow).where(col(ServerRow.host) == host, col(ServerRow.vm_state) != VmState.DELETED)
+    return [
+        Expected(server_id=row.id, attempt=row.attempt, vm_state=row.vm_state, task_state=row.task_state)
+        for row in session.exec(query)
+    ]
+
+
+def settle(session: Session, host: str, server_id: str, attempt: int) -> None:
+    """The host has removed everything of this attempt: what was kept from others is given back.
+
+    Ports and volumes only where no later attempt has the server: then they are that one's.
+    """
+    server = servers.find(session, server_id)
+    debts.pay(session, host, server_id, attempt)
+    claims.release(session, server_id, attempt)
+    if server is not None and server.vm_state not in (VmState.DELETED, VmState.ERROR):
+        return
+    kept = {entry.port_id for entry in server.networks if not entry.created} if server else set()
+    for port in ports.of_devices(session, [server_id])[server_id]:
+        if port.id in kept:
+            ports.update(session, port.id, {"device_id": "", "device_owner": "", "host": "", "status": "DOWN"})
+        else:
+            ports.delete(session, port.id)
+    for attachment in attachments.of_server(session, server_id):
+        volume_attachments.detach(session, attachment.id)
+
+
+def power_states(session: Session, host: str, states: dict[str, int]) -> None:
+    """What the host sees of its guests: one that stopped by itself is SHUTOFF, one that runs again is ACTIVE."""
+    for server in servers.list_servers(session, host=host):
+        seen = states.get(server.id)
+        if seen is None or server.task_state is not None:
+            continue
+        values: dict[str, Any] = {}
+        if seen == 4 and server.vm_state is VmState.ACTIVE:
+            values["vm_state"] = VmState.STOPPED
+        elif seen == 1 and server.vm_state is VmState.STOPPED:
+            values["vm_state"] = VmState.ACTIVE
+        if values or seen != server.power_state:
+            servers.set_power_state(session, server.id, seen, **values)

@@ -1,0 +1,42 @@
+"""``python -m workers control`` and ``python -m workers compute --host NAME --driver libvirt|fake``."""
+
+import argparse
+import asyncio
+import logging
+import sys
+
+import uvloop
+
+from infra import settings as configuration
+from workers import compute, control
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m workers", description="Runs one of Kilonova's workers.")
+    kinds = parser.add_subparsers(dest="kind", required=True)
+    kinds.add_parser("control", help="workflows, records and scheduling")
+    host = kinds.add_parser("compute", help="one compute host")
+    host.add_argument("--host", help="the host's name; default host.name of the settings, then this machine's")
+    host.add_argument("--driver", choices=("libvirt", "fake"), default="libvirt")
+    arguments = parser.parse_args()
+    settings = configuration.load()
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        if arguments.kind == "control":
+            uvloop.run(control.run(settings))
+        else:
+            if arguments.host:
+                named = settings.host.model_copy(update={"name": arguments.host})
+                settings = settings.model_copy(update={"host": named})
+            uvloop.run(compute.run(settings, arguments.driver))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        return 130
+    except compute.CannotStart as error:
+        print(f"kilonova: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""The control worker: workflows, records, scheduling, and the copies of volume data."""
+
+import asyncio
+import contextlib
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+
+from temporalio.client import Client
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from activities.attachments import AttachmentActivities
+from activities.conductor import ConductorActivities
+from activities.identity import IdentityActivities
+from activities.networks import PortActivities
+from activities.records import RecordsActivities
+from activities.scheduling import SchedulingActivities
+from activities.volume_data import VolumeDataActivities
+from activities.volumes import VolumeActivities
+from infra.db.engine import Database
+from infra.identity.keycloak import KeycloakProvider
+from infra.identity.provider import TokenVerifier
+from infra.identity.service import ClientCredentials
+from infra.image.file_store import FileStore
+from infra.rest.client import RestClient
+from infra.scheduler.service import Scheduler
+from infra.settings import Settings
+from infra.temporal import queues
+from infra.temporal.client import connect
+from infra.temporal.heartbeats import Heartbeats
+from infra.temporal.sealed import Sealer
+from infra.volume.backend import VolumeBackend
+from infra.volume.qcow2 import Qcow2Backend
+from workers.registry import WORKFLOWS, steps
+from workflows import policies
+
+GRACE = timedelta(seconds=30)
+"""What running activities get to end when the worker is told to stop."""
+
+
+async def run(settings: Settings) -> None:
+    """Poll until a signal says stop."""
+    db = Database(
+        settings.database_url, synchronous=settings.database.synchronous, pool_size=settings.database.pool_size
+    )
+    identity = KeycloakProvider(settings)
+    rest = RestClient(settings.api_url, ClientCredentials(settings.keycloak))
+    client = await connect(settings.temporal)
+    volumes = Qcow2Backend(settings.volume_directory)
+    workers = build(settings, client, db, identity, rest, volumes)
+    try:
+        await until_stopped(workers)
+    finally:
+        await rest.close()
+        await identity.close()
+        db.close()
+
+
+def build(
+    settings: Settings,
+    client: Client,
+    db: Database,
+    identity: TokenVerifier,
+    rest: RestClient,
+    volumes: VolumeBackend,
+) -> list[Worker]:
+    """The workers of the control queues, on whatever backends they are given."""
+    sealer = Sealer(settings.seal)
+    control = (
+        IdentityActivities(identity, sealer),
+        RecordsActivities(db, settings.limits),
+        ConductorActivities(db),
+        AttachmentActivities(db),
+        PortActivities(rest, sealer),
+        VolumeActivities(rest, sealer),
+    )
+    scheduling = SchedulingActivities(db, Scheduler(db, settings.scheduler))
+    data = VolumeDataActivities(db, volumes, FileStore(settings.image_directory))
+    return [
+        Worker(
+            client,
+            task_queue=queues.CONTROL,
+            workflows=WORKFLOWS,
+            # The records of volumes run beside the workflows; the copies run on their own queue.
+            activities=[activity for owner in (*control, data) for activity in steps(owner)],
+            activity_executor=ThreadPoolExecutor(4, thread_name_prefix="control"),
+            workflow_runner=UnsandboxedWorkflowRunner(),
+            interceptors=[Heartbeats()],
+            max_cached_workflows=2000,
+            sticky_queue_schedule_to_start_timeout=policies.STICKY_TIMEOUT,
+            graceful_shutdown_timeout=GRACE,
+        ),
+        Worker(
+            client,
+            task_queue=queues.SCHEDULE,
+            activities=steps(scheduling),
+            max_concurrent_activities=settings.scheduler.claim_slots,
+            graceful_shutdown_timeout=GRACE,
+        ),
+        Worker(
+            client,
+            task_queue=queues.DATA,
+            activities=steps(data),
+            activity_executor=ThreadPoolExecutor(4, thread_name_prefix="data"),
+            max_concurrent_activities=4,
+            interceptors=[Heartbeats()],
+            graceful_shutdown_timeout=GRACE,
+        ),
+    ]
+
+
+async def until_stopped(workers: list[Worker], *others: asyncio.Task[None]) -> None:
+    """Run workers until SIGTERM or SIGINT; a worker or another task that fails ends them all."""
+    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    running = [asyncio.create_task(worker.run()) for worker in workers]
+    waiting = asyncio.create_task(stop.wait())
+    done, _ = await asyncio.wait([*running, *others, waiting], return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.gather(*(worker.shutdown() for worker in workers))
+    for task in (*others, waiting):
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+    for task in (*running, *done):
+        if task is not waiting:
+            task.result()

@@ -1,0 +1,67 @@
+"""Every workflow and every activity there is: workers poll them, the proofs run over them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from activities.attachments import AttachmentActivities
+from activities.base import StepInfo
+from activities.conductor import ConductorActivities
+from activities.hosts import HostActivities
+from activities.hypervisor import HypervisorActivities
+from activities.identity import IdentityActivities
+from activities.images import ImageActivities
+from activities.networks import PlugActivities, PortActivities
+from activities.records import RecordsActivities
+from activities.scheduling import SchedulingActivities
+from activities.volume_data import VolumeDataActivities
+from activities.volumes import ConnectActivities, VolumeActivities
+from workflows.attach_volume import AttachVolume
+from workflows.boot_server import BootServer
+from workflows.boot_servers import BootServers
+from workflows.delete_server import DeleteServer
+from workflows.detach_volume import DetachVolume
+from workflows.power_server import PowerServer
+from workflows.read_console import ReadConsoleLog
+from workflows.volume_work import VolumeWork
+
+WORKFLOWS: tuple[type, ...] = (
+    BootServer,
+    BootServers,
+    DeleteServer,
+    PowerServer,
+    AttachVolume,
+    DetachVolume,
+    VolumeWork,
+    ReadConsoleLog,
+)
+
+CONTROL_ACTIVITIES: tuple[type, ...] = (
+    IdentityActivities,
+    RecordsActivities,
+    ConductorActivities,
+    AttachmentActivities,
+    # Their undos run where no host is needed.
+    PortActivities,
+    VolumeActivities,
+)
+SCHEDULE_ACTIVITIES: tuple[type, ...] = (SchedulingActivities,)
+DATA_ACTIVITIES: tuple[type, ...] = (VolumeDataActivities,)
+HOST_ACTIVITIES: tuple[type, ...] = (
+    HostActivities,
+    ImageActivities,
+    PortActivities,
+    PlugActivities,
+    VolumeActivities,
+    ConnectActivities,
+    HypervisorActivities,
+)
+
+
+def steps(owner: Any) -> list[Callable[..., Any]]:
+    """The activities of an instance (bound) or of a class, in the order they are declared."""
+    kind = owner if isinstance(owner, type) else type(owner)
+    return [
+        getattr(owner, name)
+        for name, value in vars(kind).items()
+        if isinstance(getattr(value, "__step__", None), StepInfo)
+    ]
