@@ -111,6 +111,9 @@ def main() -> int:
     except ValidationError as error:
         console.print(f"[red]✗[/] The settings are not valid: {escape(str(error))}", highlight=False)
         return 1
+    except KeyboardInterrupt:
+        console.print("[red]✗[/] Stopped. What was done stays; the same command goes on from there.", highlight=False)
+        return 130
     return 0
 
 
