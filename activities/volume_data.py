@@ -14,7 +14,7 @@ from temporalio.exceptions import CancelledError
 from activities.base import step
 from infra.db import snapshots, volumes
 from infra.db.engine import Database
-from infra.domain.errors import BadRequest
+from infra.domain.errors import BadRequest, NotFound
 from infra.image.store import ImageStore
 from infra.temporal.history import History
 from infra.volume.backend import VolumeBackend
@@ -108,12 +108,15 @@ def _stop_if_told() -> None:
 
 def _settle(session: Session, params: Settled) -> None:
     rows = volumes if params.kind == VOLUME else snapshots
-    if params.failure is not None:
-        if params.kind == VOLUME:
+    try:
+        if params.failure is not None and params.kind == VOLUME:
             volumes.set_error(session, params.id, params.failure)
-        else:
+        elif params.failure is not None:
             snapshots.set_error(session, params.id)
-    elif params.status == "deleting":
-        rows.delete(session, params.id)
-    else:
-        rows.set_available(session, params.id)
+        elif params.status == "deleting":
+            rows.delete(session, params.id)
+        else:
+            rows.set_available(session, params.id)
+    except NotFound:
+        # Deleted meanwhile, by force: whoever deleted it also removed the data, or is about to.
+        return

@@ -17,7 +17,7 @@ _TRIES = 16
 
 def allocate(
     session: Session, network_id: str, port_id: str, wishes: Sequence[AddressWish] | None, *, position: int = 0
-) -> None:
+) -> tuple[FixedIp, ...]:
     """Give a port its addresses; the caller holds the network against deletion.
 
     Args:
@@ -29,22 +29,23 @@ def allocate(
         Conflict: IpAddressInUse or IpAddressGenerationFailure.
     """
     subnets = _subnets(session, network_id)
+    taken: list[FixedIp] = []
     if wishes is None:
         for version in (4, 6):
             of_version = [subnet for subnet in subnets if subnet.ip_version == version]
             if of_version:
-                _take_any(session, network_id, port_id, of_version, position)
-                position += 1
-        return
+                taken.append(_take_any(session, network_id, port_id, of_version, position + len(taken)))
+        return tuple(taken)
     for n, wish in enumerate(wishes, position):
         subnet = _subnet_for(network_id, subnets, wish)
         if wish.ip_address is None:
-            _take_any(session, network_id, port_id, [subnet], n)
+            taken.append(_take_any(session, network_id, port_id, [subnet], n))
         else:
-            take(session, subnet, port_id, wish.ip_address, n)
+            taken.append(take(session, subnet, port_id, wish.ip_address, n))
+    return tuple(taken)
 
 
-def take(session: Session, subnet: SubnetRow, port_id: str, address: str, position: int) -> None:
+def take(session: Session, subnet: SubnetRow, port_id: str, address: str, position: int) -> FixedIp:
     """Take this very address.
 
     Raises:
@@ -60,10 +61,11 @@ def take(session: Session, subnet: SubnetRow, port_id: str, address: str, positi
             f"Unable to complete operation for network {subnet.network_id}. The IP address {parsed} is in use.",
             kind="IpAddressInUse",
         )
+    return FixedIp(subnet_id=subnet.id, ip_address=str(parsed))
 
 
-def take_lowest(session: Session, subnet: SubnetRow, port_id: str, position: int) -> bool:
-    """Take the lowest free address of the pools; where others are quicker, another near it. False if none is left."""
+def take_lowest(session: Session, subnet: SubnetRow, port_id: str, position: int) -> FixedIp | None:
+    """Take the lowest free address of the pools; where others are quicker, another near it. None if none is left."""
     pools = [AllocationPool(**pool) for pool in subnet.allocation_pools]
     for attempt in range(_TRIES):
         candidates = ipam.free(
@@ -72,11 +74,11 @@ def take_lowest(session: Session, subnet: SubnetRow, port_id: str, position: int
             lambda first, last: _taken(session, subnet.id, first, last),
         )
         if not candidates:
-            return False
+            return None
         address = candidates[0] if attempt == 0 else random.choice(candidates)  # noqa: S311
         if insert(session, _row(subnet, port_id, address, position)):
-            return True
-    return False
+            return FixedIp(subnet_id=subnet.id, ip_address=address)
+    return None
 
 
 def conform(session: Session, network_id: str, port_id: str, wishes: Sequence[AddressWish]) -> None:
@@ -125,9 +127,12 @@ def _fits(row: AddressRow, wish: AddressWish) -> bool:
     return wish.ip_address is None or str(ipam.address_of(wish.ip_address)) == row.ip_address
 
 
-def _take_any(session: Session, network_id: str, port_id: str, subnets: Iterable[SubnetRow], position: int) -> None:
-    if not any(take_lowest(session, subnet, port_id, position) for subnet in subnets):
-        raise exhausted(network_id)
+def _take_any(session: Session, network_id: str, port_id: str, subnets: Iterable[SubnetRow], position: int) -> FixedIp:
+    for subnet in subnets:
+        taken = take_lowest(session, subnet, port_id, position)
+        if taken is not None:
+            return taken
+    raise exhausted(network_id)
 
 
 def exhausted(network_id: str) -> Conflict:

@@ -130,10 +130,21 @@ def delete(session: Session, image_id: str) -> None:
     row = _existing(session, image_id, lock=True)
     if row.protected:
         raise Forbidden(f"Image {image_id} is protected and cannot be deleted.")
+    _bury(session, row)
+
+
+def discard(session: Session, image_id: str) -> None:
+    """Delete an image that never got its data, protected or not; one that has data stays."""
+    row = session.get(ImageRow, image_id, with_for_update=True, populate_existing=True)
+    if row is not None and row.status in ("queued", "saving"):
+        _bury(session, row)
+
+
+def _bury(session: Session, row: ImageRow) -> None:
     row.status, row.upload, row.deleted_at = DELETED, None, now()
     row.updated_at = row.deleted_at
     session.add(row)
-    for member in session.exec(select(ImageMemberRow).where(col(ImageMemberRow.image_id) == image_id)):
+    for member in session.exec(select(ImageMemberRow).where(col(ImageMemberRow.image_id) == row.id)):
         session.delete(member)
 
 

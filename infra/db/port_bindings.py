@@ -14,7 +14,7 @@ from infra.db import idempotency, networks, ports, subnets
 from infra.db.engine import is_duplicate
 from infra.db.network_rows import within
 from infra.db.tables.network import SubnetRow
-from infra.domain.errors import Conflict, NotFound
+from infra.domain.errors import Conflict
 from infra.domain.network import HostRoute, NetworkQuota, NewPort, Nic, NicAddress, Port
 
 T = TypeVar("T")
@@ -34,9 +34,7 @@ def create(session: Session, new: NewPort, key: str, quota: NetworkQuota) -> Por
         if not found:
             raise Conflict(f"The port of idempotency key {key} was deleted.", kind="AttemptClosed")
         return found[earlier]
-    made = ports.create(session, new, quota)
-    ports.row_of(session, made.id).bound_by = key
-    return made
+    return ports.create(session, new, quota, bound_by=key)
 
 
 def update(session: Session, port_id: str, changes: Mapping[str, Any], key: str | None) -> Port:
@@ -88,9 +86,7 @@ def in_use(port_id: str, network_id: str, device_id: str) -> Conflict:
 
 def nic(session: Session, port: Port) -> Nic:
     """The port as a host needs it: with its network's VNI and MTU, and what DHCP serves for each address."""
-    network = networks.get_many(session, [port.network_id]).get(port.network_id)
-    if network is None:
-        raise NotFound(f"Network {port.network_id} could not be found.", kind="NetworkNotFound")
+    network = networks.get_bare(session, port.network_id)
     subnet_ids = [ip.subnet_id for ip in port.fixed_ips]
     rows = {row.id: row for row in session.exec(select(SubnetRow).where(within(SubnetRow.id, subnet_ids)))}
     dhcp = subnets.dhcp_address(session, subnet_ids)

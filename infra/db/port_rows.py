@@ -50,9 +50,14 @@ def remove(session: Session, ids: Sequence[str]) -> None:
 
 def set_groups(session: Session, ids: Sequence[str], group_ids: Iterable[str]) -> None:
     session.execute(delete(PortSecurityGroupRow).where(within(PortSecurityGroupRow.port_id, ids)))
-    wanted = sorted(set(group_ids))
-    session.add_all([PortSecurityGroupRow(port_id=i, security_group_id=g) for i in ids for g in wanted])
-    session.flush()
+    for port_id in ids:
+        join_groups(session, port_id, group_ids)
+
+
+def join_groups(session: Session, port_id: str, group_ids: Iterable[str]) -> None:
+    insert(
+        session, *(PortSecurityGroupRow(port_id=port_id, security_group_id=group) for group in sorted(set(group_ids)))
+    )
 
 
 def models(session: Session, rows: Sequence[PortRow]) -> list[Port]:

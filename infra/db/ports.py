@@ -4,10 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from infra.db import addresses, network_quotas, port_rows, security_groups
-from infra.db.network_rows import Selection, change, columns_of, insert, matches, network_row, rows_of, touch, within
+from infra.db.engine import is_duplicate
+from infra.db.network_rows import Selection, change, columns_of, matches, network_row, rows_of, touch, within
 from infra.db.tables.network import AddressRow, NetworkRow, PortRow, PortSecurityGroupRow
 from infra.db.types import now
 from infra.domain.errors import Conflict, NotFound
@@ -23,8 +25,11 @@ _ELSEWHERE = {"fixed_ips", "security_group_ids", "mac_address", "tags"}
 """Attributes that ``update`` sets otherwise than by a plain column."""
 
 
-def create(session: Session, new: NewPort, quota: NetworkQuota) -> Port:
+def create(session: Session, new: NewPort, quota: NetworkQuota, *, bound_by: str = "") -> Port:
     """Make a port with its addresses.
+
+    Args:
+        bound_by: idempotency key of the worker's call.
 
     Raises:
         NotFound: no such network or security group.
@@ -38,13 +43,12 @@ def create(session: Session, new: NewPort, quota: NetworkQuota) -> Port:
     _check_security(new.id, secured, groups, new.allowed_address_pairs)
     time = now()
     values = new.model_dump(exclude={"fixed_ips", "mac_address", "security_group_ids", "port_security_enabled"})
-    values |= {"port_security_enabled": secured, "created_at": time, "updated_at": time}
+    values |= {"port_security_enabled": secured, "created_at": time, "updated_at": time, "bound_by": bound_by}
     values |= {name: list(values[name]) for name in ("allowed_address_pairs", "extra_dhcp_opts")}
     row = port_rows.add(session, values, new.mac_address)
-    if groups:
-        port_rows.set_groups(session, [new.id], groups)
-    addresses.allocate(session, new.network_id, new.id, new.fixed_ips)
-    return port_rows.models(session, [row])[0]
+    port_rows.join_groups(session, new.id, groups)
+    fixed_ips = addresses.allocate(session, new.network_id, new.id, new.fixed_ips)
+    return Port(**row.model_dump(), fixed_ips=fixed_ips, security_group_ids=groups)
 
 
 def get(session: Session, port_id: str) -> Port:
@@ -151,7 +155,7 @@ def row_of(session: Session, port_id: str, *, lock: bool = False) -> PortRow:
 def _groups(session: Session, new: NewPort, secured: bool) -> tuple[str, ...]:
     if new.security_group_ids is not None:
         security_groups.check_usable(session, new.security_group_ids, new.project_id)
-        return new.security_group_ids
+        return tuple(sorted(set(new.security_group_ids)))
     if not secured or new.device_owner.startswith("network:"):
         return ()
     return (security_groups.default_of(session, new.project_id),)
@@ -186,9 +190,13 @@ def _set_mac(session: Session, row: PortRow, mac_address: str) -> None:
     taken = select(PortRow.id).where(PortRow.network_id == row.network_id, PortRow.mac_address == mac_address)
     if session.exec(taken).first() is not None:
         raise port_rows.mac_in_use(row.network_id, mac_address)
-    row.mac_address = mac_address
-    if not insert(session, row):
-        raise port_rows.mac_in_use(row.network_id, mac_address)
+    try:
+        with session.begin_nested():
+            row.mac_address = mac_address
+    except IntegrityError as e:
+        if is_duplicate(e):
+            raise port_rows.mac_in_use(row.network_id, mac_address) from None
+        raise
 
 
 def _by_address(filters: Mapping[str, Sequence[Any]]) -> list[ColumnElement[bool]]:

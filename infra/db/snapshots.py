@@ -1,6 +1,6 @@
 """Snapshots of volumes: full copies with ids of their own. Their rows work as those of volumes do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlmodel import Session, col, select
@@ -48,7 +48,7 @@ def all_of(session: Session, project_id: str | None = None) -> list[Snapshot]:
     return [_snapshot(row) for row in session.exec(query)]
 
 
-def update(session: Session, snapshot_id: str, project_id: str | None, **changes: Any) -> Snapshot:
+def update(session: Session, snapshot_id: str, project_id: str | None, changes: Mapping[str, Any]) -> Snapshot:
     """Set ``name``, ``description`` or ``status``."""
     row = _existing(session, snapshot_id, project_id, lock=True)
     for name, value in changes.items():

@@ -5,14 +5,14 @@ The row is the lock: a verb starts by a change of status that only one caller ca
 alone. Rows of deleted volumes stay, so that an id never names other data.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from infra.db import idempotency, storage_quotas
+from infra.db import idempotency, images, storage_quotas
 from infra.db.tables.volume import AttachmentRow, SnapshotRow, VolumeRow
 from infra.db.types import now
 from infra.domain.errors import BadRequest, NotFound, TooLarge
@@ -108,7 +108,7 @@ def all_of(session: Session, project_id: str | None = None) -> list[Volume]:
     return [_as_volume(row, attachments.get(row.id, [])) for row in rows]
 
 
-def update(session: Session, volume_id: str, project_id: str | None, **changes: Any) -> Volume:
+def update(session: Session, volume_id: str, project_id: str | None, changes: Mapping[str, Any]) -> Volume:
     """Set ``name``, ``description``, ``bootable``, ``read_only``, ``metadata`` or ``image_metadata``."""
     row = existing(session, volume_id, project_id, lock=True)
     for name, value in changes.items():
@@ -201,9 +201,11 @@ def set_available(session: Session, volume_id: str) -> Volume:
 
 
 def set_error(session: Session, volume_id: str, reason: str) -> Volume:
-    """The work failed for good. A failed upload or extension leaves the volume as it was."""
+    """The work failed for good. A failed upload leaves the volume as it was, and no image."""
     row = existing(session, volume_id, lock=True)
     failed = {"extending": "error_extending", "uploading": "available", "deleting": "error_deleting"}
+    if row.status == "uploading" and row.upload_image_id is not None:
+        images.discard(session, row.upload_image_id)
     if row.status in PENDING:
         row.status = failed.get(row.status, "error")
         row.error, row.wanted_size_gb, row.upload_image_id = reason, None, None
