@@ -17,7 +17,7 @@ from api.network import policy, query, views
 from api.network.context import quota_of
 from api.network.schemas import PortCreate, PortUpdate
 from infra.db import networks, port_bindings, ports
-from infra.domain.errors import BadRequest, NotFound
+from infra.domain.errors import BadRequest
 from infra.domain.network import Network, NetworkQuota, NewPort, Nic, Port
 
 router = APIRouter(prefix="/v2.0/ports")
@@ -108,7 +108,7 @@ async def delete(port_id: str, ctx: MemberDep, found: ServicesDep) -> Response:
 
 def _with_network(session: Session, port_id: str) -> tuple[Port, Network]:
     it = ports.get(session, port_id)
-    return it, networks.get(session, it.network_id)
+    return it, networks.get_bare(session, it.network_id)
 
 
 def _new(ctx: Context, wanted: PortCreate) -> NewPort:
@@ -124,10 +124,7 @@ def _new(ctx: Context, wanted: PortCreate) -> NewPort:
 
 
 def _create(session: Session, ctx: Context, new: NewPort, quota: NetworkQuota) -> Made:
-    network = networks.get_many(session, [new.network_id]).get(new.network_id)
-    if network is None:
-        raise NotFound(f"Network {new.network_id} could not be found.", kind="NetworkNotFound")
-    policy.attach(ctx, network, new)
+    policy.attach(ctx, networks.get_bare(session, new.network_id), new)
     if not ctx.is_service:
         return ports.create(session, new, quota), None
     key = ctx.idempotency_key

@@ -47,7 +47,7 @@ async def create(ctx: MemberDep, found: ServicesDep, body: bodies.JsonDep) -> Re
 
     def work(session: Session) -> list[Subnet]:
         for subnet in new:
-            policy.change_network(ctx, networks.get(session, subnet.network_id), "create_subnet")
+            policy.change_network(ctx, networks.get_bare(session, subnet.network_id), "create_subnet")
         return [subnets.create(session, subnet, quota_of(found)) for subnet in new]
 
     made = [views.subnet(it) for it in await found.db.write(work)]
@@ -77,7 +77,7 @@ async def delete(subnet_id: str, ctx: MemberDep, found: ServicesDep) -> Response
 
 def _with_network(session: Session, subnet_id: str) -> tuple[Subnet, Network]:
     it = subnets.get(session, subnet_id)
-    return it, networks.get(session, it.network_id)
+    return it, networks.get_bare(session, it.network_id)
 
 
 def _new(ctx: Context, wanted: SubnetCreate) -> Subnet:
