@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import uuid
@@ -62,7 +63,7 @@ def hosts(tmp_path: Path) -> Iterator[list[Host]]:
 
 
 def ping(machine: Any, address: str) -> bool:
-    command = ["busybox", "ping", "-c", "3", "-W", "1", address]
+    command = ["busybox", "ping", "-c", "2", "-W", "1", address]
     return bool(machine.run(lambda: subprocess.run(command, capture_output=True, timeout=20)).returncode == 0)
 
 
@@ -108,6 +109,48 @@ def test_a_guest_that_asks_at_the_wrong_host_hears_nothing(hosts: list[Host], tm
         assert entered.dhcp(tries=1) is None
     finally:
         hosts[1].do(lambda: machine.__exit__(None, None, None))
+
+
+def test_a_guest_does_not_reach_its_host(hosts: list[Host], tmp_path: Path) -> None:
+    """Not even one that knows the bridge's MAC address and sends to an address of the host, which asks for no ARP."""
+    host, nic = hosts[0], make_nic(str(uuid.uuid4()), 10, vni=random.randrange(1, 2**24))
+    plugged = host.do(lambda: host.backend.plug("server", "web", nic))
+    # The host itself may be as trusting as Linux's defaults allow: the greater of both settings counts.
+    host.do(lambda: Path("/proc/sys/net/ipv4/conf/all/rp_filter").write_text("0"))
+
+    def listen() -> socket.socket:
+        listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        listener.bind(("0.0.0.0", 9999))
+        listener.settimeout(1)
+        return listener
+
+    def send(mac: str) -> None:
+        with IPRoute() as ip:
+            device = links.index("eth0")
+            ip.addr("add", index=device, address="10.20.0.10", prefixlen=24)
+            ip.route("add", dst=f"{host.tunnel_ip}/32", oif=device)
+            ip.neigh("replace", ifindex=device, dst=host.tunnel_ip, lladdr=mac, state=0x80)
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
+            for _ in range(3):
+                sender.sendto(b"hello", (host.tunnel_ip, 9999))
+
+    machine = guest(plugged, nic.mac_address, tmp_path)
+    entered = host.do(machine.__enter__)
+    mac = host.do(lambda: _mac(plugged.bridge))
+    listener = host.do(listen)
+    try:
+        entered.run(lambda: send(mac))
+        with pytest.raises(TimeoutError):
+            listener.recv(100)
+        assert not ping(entered, host.tunnel_ip)
+    finally:
+        listener.close()
+        host.do(lambda: machine.__exit__(None, None, None))
+
+
+def _mac(device: str) -> str:
+    with IPRoute() as ip:
+        return str(ip.link("get", index=links.index(device))[0].get_attr("IFLA_ADDRESS"))
 
 
 _WORKER = """
