@@ -42,14 +42,21 @@ make_venv() {
   local hash
   hash=$(sha256sum <"$lock" | cut -d' ' -f1)
   [ "$(cat "$venv/.lock" 2>/dev/null)" = "$hash" ] && return
-  say "· making $venv from $lock (a minute or two)"
-  quietly "Is the package python3-venv complete?" "$python" -m venv --clear "$venv"
+  say "· bringing $venv to $lock (a minute or two)"
+  # What runs from a sound environment goes on while it is brought up to date in place.
+  "$venv/bin/python" -m pip --version >/dev/null 2>&1 ||
+    quietly "Is the package python3-venv complete?" "$python" -m venv --clear "$venv"
   quietly "Can this machine reach a Python package index?" \
     "$venv/bin/pip" install --disable-pip-version-check --require-hashes --no-deps -r "$lock"
   printf '%s\n' "$hash" >"$venv/.lock"
 }
 
-command -v apt-get >/dev/null || fail "This is no Debian (apt-get is missing). See docs/installation.md for other systems."
-install_packages
-make_venv
-[ "$#" -eq 0 ] || exec "$venv/bin/python" -m infra.deploy "$@"
+# In a function, so that bash has read it all: the file may be replaced while this runs.
+main() {
+  command -v apt-get >/dev/null || fail "This is no Debian: apt-get is missing. See docs/installation.md."
+  install_packages
+  make_venv
+  [ "$#" -eq 0 ] || exec "$venv/bin/python" -m infra.deploy "$@"
+  exit 0
+}
+main "$@"

@@ -16,7 +16,7 @@ def client(settings: Settings) -> Path:
 
 
 def ensure(settings: Settings, name: str) -> Path:
-    """Make ``<state>/<name>`` from ``requirements/<name>.txt``, anew only when the lock has changed; returns it.
+    """Bring ``<state>/<name>`` to ``requirements/<name>.txt``, only when the lock has changed; returns it.
 
     Raises:
         SetupError: a package can't be fetched, or isn't the one that the lock has a hash of.
@@ -28,9 +28,19 @@ def ensure(settings: Settings, name: str) -> Path:
     if done.exists() and done.read_text() == wanted:
         return place
     log = config.log_directory(settings) / "setup.log"
-    interpreter = Path(sys.base_prefix) / "bin" / "python3"
-    shell.run([interpreter, "-m", "venv", "--clear", place], mend="Is python3-venv installed?", log=log)
-    pip = [place / "bin" / "pip", "install", "--disable-pip-version-check", "--require-hashes", "--no-deps"]
-    shell.run([*map(str, pip), "-r", lock], mend="Check that this machine reaches a Python package index.", log=log)
+    python = place / "bin" / "python"
+    if not shell.succeeds([python, "-m", "pip", "--version"], timeout=60):
+        base = Path(sys.base_prefix) / "bin" / "python3"
+        shell.run([base, "-m", "venv", "--clear", place], mend="Is python3-venv installed?", log=log)
+    pip: list[str | Path] = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--require-hashes",
+        "--no-deps",
+    ]
+    shell.run([*pip, "-r", lock], mend="Check that this machine reaches a Python package index.", log=log)
     done.write_text(wanted)
     return place
