@@ -45,6 +45,8 @@ def add_to(app: FastAPI) -> None:
 
 
 def _seen(session: Session, context: Context, image_id: str) -> Image:
+    if not schemas.is_uuid(image_id):
+        raise NotFound(f"No image found with ID {image_id[:255]}")
     return images.get(session, image_id, context.identity.project_id, everything=context.sees(None))
 
 
@@ -73,6 +75,7 @@ def _list(session: Session, context: Context, image_id: str) -> list[ImageMember
 
 
 def _show(session: Session, context: Context, image_id: str, member_id: str) -> ImageMember:
+    schemas.check(schemas.NewMember, {"member": member_id})
     image = _seen(session, context, image_id)
     if not context.sees(image.owner) and member_id != context.identity.project_id:
         raise NotFound(f"{member_id} not found in the member list of the image {image_id}.")
@@ -80,6 +83,7 @@ def _show(session: Session, context: Context, image_id: str, member_id: str) -> 
 
 
 def _answer(session: Session, context: Context, image_id: str, member_id: str, status: str) -> ImageMember:
+    schemas.check(schemas.NewMember, {"member": member_id})
     _seen(session, context, image_id)
     if not context.is_admin and member_id != context.identity.project_id:
         raise Forbidden("Only the member may accept or reject an image.")
@@ -87,5 +91,6 @@ def _answer(session: Session, context: Context, image_id: str, member_id: str, s
 
 
 def _remove(session: Session, context: Context, image_id: str, member_id: str) -> None:
+    schemas.check(schemas.NewMember, {"member": member_id})
     _to_share(session, context, image_id)
     image_members.remove(session, image_id, member_id)

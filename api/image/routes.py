@@ -127,6 +127,8 @@ def _data(app: FastAPI) -> None:
 
 async def seen(services: Services, context: Context, image_id: str) -> Image:
     """Raises NotFound for what the caller may not see."""
+    if not schemas.is_uuid(image_id):
+        raise NotFound(f"No image found with ID {image_id[:255]}")
     project = context.identity.project_id
     return await services.db.read(images.get, image_id, project, everything=context.sees(None))
 

@@ -62,7 +62,12 @@ class FileStore:
 
         def write(block: bytes) -> None:
             try:
-                file.write(block)
+                # Zeros become a hole: the copy of a volume is mostly zeros.
+                if block == bytes(len(block)):
+                    file.seek(len(block), os.SEEK_CUR)
+                    file.truncate()
+                else:
+                    file.write(block)
             except OSError as e:
                 raise Unavailable(f"The image could not be stored: {os.strerror(e.errno or 0)}.") from e
             for digest in digests:
@@ -91,8 +96,13 @@ class FileStore:
         await asyncio.to_thread((self._data / _checked(image_id)).unlink, missing_ok=True)
 
     async def path(self, image_id: str) -> str | None:
+        path = self.data_path(image_id)
+        return None if path is None else str(path)
+
+    def data_path(self, image_id: str) -> Path | None:
+        """The file with an image's data, for those on the same machine."""
         path = self._data / _checked(image_id)
-        return str(path) if path.exists() else None
+        return path if path.exists() else None
 
     async def uploading(self, image_id: str) -> bool:
         return await asyncio.to_thread(_is_locked, self._uploads / _checked(image_id))
