@@ -68,7 +68,7 @@ def _listing(app: FastAPI) -> None:
             )
         if "role.id" in query:
             found = [item for item in found if item[2] == query["role.id"]]
-        users, projects = await _names(services) if flag(query, "include_names") else ({}, {})
+        users, projects = await _names(services, found) if flag(query, "include_names") else ({}, {})
         listed = [_assignment(services, item, users, projects) for item in found]
         return views.collection(services.settings, "role_assignments", "/role_assignments", listed)
 
@@ -80,8 +80,11 @@ async def _found(services: Services, query: Mapping[str, str]) -> list[Assignmen
     return [item for item in found if item[1] is None] if flag(query, "scope.system") else found
 
 
-async def _names(services: Services) -> tuple[dict[str, str], dict[str, str]]:
+async def _names(services: Services, found: list[Assignment]) -> tuple[dict[str, str], dict[str, str]]:
     users = {item.id: item.name for item in await services.identity.users()}
+    # Services' own accounts are not among the users.
+    for user_id in {item[0] for item in found} - users.keys():
+        users[user_id] = (await services.identity.user(user_id)).name
     return users, {item.id: item.name for item in await services.identity.projects()}
 
 

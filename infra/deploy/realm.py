@@ -16,6 +16,7 @@ from infra.settings import Settings
 
 TOKEN_SECONDS = 3600
 _LOGIN_SECONDS = 10 * 3600
+_OPTIONAL_SCOPES = ["organization", "system", "profile", "email"]
 _ADMINISTRATION = ["manage-organizations", "manage-users", "query-groups", "query-users", "view-clients", "view-users"]
 
 
@@ -41,7 +42,7 @@ def realm(settings: Settings) -> dict[str, object]:
             "realm-management": [{"client": client, "roles": _ADMINISTRATION}],
         },
         "defaultDefaultClientScopes": ["basic", BASE_SCOPE],
-        "defaultOptionalClientScopes": ["organization", "system"],
+        "defaultOptionalClientScopes": _OPTIONAL_SCOPES,
         "clients": _clients(settings),
         "users": _service_accounts(settings),
         "components": {"org.keycloak.userprofile.UserProfileProvider": [_user_profile()]},
@@ -94,6 +95,9 @@ def _scopes(client: str) -> list[dict[str, object]]:
             # Adds to the claim of the mapper before; with a claim name of its own it would replace it.
             _mapper("roles", "oidc-organization-group-membership-mapper", addGroupRoleMappings="true"),
         ),
+        # OpenID Connect clients ask for these two by habit, and Keycloak refuses scopes that it doesn't know.
+        _scope("profile"),
+        _scope("email", _mapper("email", "oidc-usermodel-attribute-mapper", **_claim("email", "email"))),
         _scope(
             "system",
             _mapper(
@@ -147,7 +151,7 @@ def _clients(settings: Settings) -> list[dict[str, object]]:
         "secret": keycloak.client_secret.get_secret_value(),
         "directAccessGrantsEnabled": True,
         "defaultClientScopes": ["basic", BASE_SCOPE],
-        "optionalClientScopes": ["organization", "system"],
+        "optionalClientScopes": _OPTIONAL_SCOPES,
         "attributes": {
             "standard.token.exchange.enabled": "true",
             "use.refresh.tokens": "false",

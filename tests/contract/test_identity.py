@@ -143,16 +143,16 @@ async def test_the_system_scope_has_the_roles_given_on_the_system_only(world: Wo
 async def test_sign_in_is_refused_the_same_way_whatever_is_wrong(world: World) -> None:
     other = await world.provider.create_project(unique("other"))
     attempts = [
-        dict(user=world.user.name, password="wrong"),
-        dict(user=unique("nobody"), password=PASSWORD),
-        dict(user="0" * 32, password=PASSWORD, by_id=True),
-        dict(user="../../master", password=PASSWORD, by_id=True),
-        dict(user=world.user.name, password=PASSWORD, project=unique("nowhere")),
-        dict(user=world.user.name, password=PASSWORD, project=other.name),
-        dict(user=world.user.name, password=PASSWORD, project=other.id),
-        dict(user=world.user.name, password=PASSWORD, project="x system"),
-        dict(user=world.user.name, password=PASSWORD, system=True),
-        dict(user=world.user.name, password=""),
+        {"user": world.user.name, "password": "wrong"},
+        {"user": unique("nobody"), "password": PASSWORD},
+        {"user": "0" * 32, "password": PASSWORD, "by_id": True},
+        {"user": "../../master", "password": PASSWORD, "by_id": True},
+        {"user": world.user.name, "password": PASSWORD, "project": unique("nowhere")},
+        {"user": world.user.name, "password": PASSWORD, "project": other.name},
+        {"user": world.user.name, "password": PASSWORD, "project": other.id},
+        {"user": world.user.name, "password": PASSWORD, "project": "x system"},
+        {"user": world.user.name, "password": PASSWORD, "system": True},
+        {"user": world.user.name, "password": ""},
     ]
     messages = set()
     for attempt in attempts:
