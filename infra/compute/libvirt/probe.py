@@ -104,6 +104,9 @@ def _circumstances(connection: Connection, wanted: Wanted) -> str:
 
 
 def _find_out(connection: Connection, wanted: Wanted, directory: Path) -> Accelerator:
+    problem = device_problem()
+    if problem is not None:
+        _log.warning("If QEMU does not run as root, each start takes over a minute: %s", problem)
     if wanted == "tcg":
         failure: str | None = "the settings ask for it"
     elif not Path("/dev/kvm").exists():
