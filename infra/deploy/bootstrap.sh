@@ -56,6 +56,7 @@ main() {
   command -v apt-get >/dev/null || fail "This is no Debian: apt-get is missing. See docs/installation.md."
   install_packages
   make_venv
+  rm -f "$log"
   [ "$#" -eq 0 ] || exec "$venv/bin/python" -m infra.deploy "$@"
   exit 0
 }

@@ -10,13 +10,14 @@ import httpx
 
 from infra.deploy import config, hypervisor, keycloak, libvirtd, realm, shell, temporal
 from infra.settings import Settings
+from infra.temporal import queues
 
 
 def _nothing() -> None:
     pass
 
 
-def _running() -> bool:
+def _running(pid: int) -> bool:
     return True
 
 
@@ -27,8 +28,8 @@ class Program:
     environment: dict[str, str] = field(default_factory=dict)
     prepare: Callable[[], None] = _nothing
     """Done before each start: installs, writes configuration, upgrades."""
-    ready: Callable[[], bool] = _running
-    """Whether it answers; asked while it runs."""
+    ready: Callable[[int], bool] = _running
+    """Whether the process of that pid answers; asked while it runs."""
     patience: float = 30
     """Seconds until it has to answer."""
     port: int | None = None
@@ -48,7 +49,7 @@ def _temporal(settings: Settings) -> Program:
     return Program(
         name="temporal",
         command=temporal.command(settings),
-        ready=lambda: temporal.answers(settings),
+        ready=lambda pid: temporal.answers(settings),
         port=settings.deploy.temporal_port,
     )
 
@@ -63,7 +64,7 @@ def _keycloak(settings: Settings) -> Program:
         command=keycloak.command(settings),
         environment=keycloak.environment(settings),
         prepare=prepare,
-        ready=lambda: keycloak.answers(settings),
+        ready=lambda pid: keycloak.answers(settings),
         patience=180,
         port=settings.deploy.keycloak_port,
         stop_seconds=20,
@@ -76,7 +77,7 @@ def _libvirtd(settings: Settings) -> Program:
         name="libvirtd",
         command=libvirtd.command(directory),
         prepare=lambda: hypervisor.prepare(settings),
-        ready=lambda: shell.succeeds(["virsh", "-c", libvirtd.uri(directory), "list"]),
+        ready=lambda pid: shell.succeeds(["virsh", "-c", libvirtd.uri(directory), "list"]),
         # QEMU processes are its children, and outlive it.
         group=False,
     )
@@ -99,19 +100,23 @@ def _own(settings: Settings) -> list[Program]:
         command=module("api"),
         environment=environment,
         prepare=upgrade,
-        ready=lambda: _answers(f"http://{settings.api.host}:{settings.api.port}/"),
+        ready=lambda pid: _answers(f"http://{settings.api.host}:{settings.api.port}/"),
         port=settings.api.port,
     )
     control = Program(
         name="control-worker",
         command=module("workers", "control"),
         environment=environment,
+        ready=lambda pid: temporal.polls(settings, queues.CONTROL, pid),
         stop_seconds=45,
     )
     compute = Program(
         name="compute-worker",
         command=module("workers", "compute", "--host", settings.host.name, "--driver", "libvirt"),
         environment=environment,
+        # It proves the hypervisor, enrols, and pays its debts before it polls.
+        ready=lambda pid: temporal.polls(settings, queues.host_queue(settings.host.name, queues.Lane.URGENT), pid),
+        patience=180,
         stop_seconds=45,
         # It starts the networks' DHCP servers, which serve guests that outlive it.
         group=False,

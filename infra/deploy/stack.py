@@ -106,7 +106,7 @@ class Stack:
     def _wait(self, program: Program) -> None:
         log = config.log_directory(self.settings) / f"{program.name}.log"
         deadline = time.monotonic() + program.patience
-        while not (self._state(program.name) == "RUNNING" and program.ready()):
+        while not self._ready(program):
             dead = self._state(program.name) in _FAILED
             if dead or time.monotonic() > deadline:
                 said = shell.last_line(log.read_text(errors="replace")) if log.exists() else "nothing"
@@ -114,6 +114,10 @@ class Stack:
                 what = "ended at once" if dead else f"did not answer within {program.patience:.0f} s"
                 raise SetupError(f"{program.name} {what}; the last it said: {said}.", f"Its log is {log}.")
             time.sleep(0.1)
+
+    def _ready(self, program: Program) -> bool:
+        info = self.supervisor.call("getProcessInfo", program.name)
+        return bool(info["statename"] == "RUNNING") and program.ready(int(info["pid"]))
 
     def _stop(self, program: Program) -> None:
         if self._state(program.name) not in ("STOPPED", *_DEAD):

@@ -2,12 +2,20 @@
 
 import asyncio
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import Any, TypeVar
 
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.client import Client
+from temporalio.service import RPCError
 
 from infra.settings import Settings
 from infra.temporal import attributes
+
+_T = TypeVar("_T")
 
 # WAL without a sync at every commit trebles the throughput; what was acknowledged survives a kill.
 _PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL")
@@ -48,8 +56,32 @@ def command(settings: Settings) -> list[str]:
 
 def answers(settings: Settings) -> bool:
     """Whether the server of this stack takes requests."""
+    return _asked(_connect(settings)) is not None
+
+
+def polls(settings: Settings, queue: str, pid: int) -> bool:
+    """Whether the process ``pid`` has asked for activities of a task queue."""
+
+    async def pollers() -> list[str]:
+        client = await _connect(settings)
+        request = DescribeTaskQueueRequest(
+            namespace=client.namespace,
+            task_queue=TaskQueue(name=queue),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+        )
+        return [poller.identity for poller in (await client.workflow_service.describe_task_queue(request)).pollers]
+
+    # The SDK names a process "<pid>@<host>".
+    return any(identity.startswith(f"{pid}@") for identity in _asked(pollers()) or [])
+
+
+async def _connect(settings: Settings) -> Client:
+    return await Client.connect(f"127.0.0.1:{settings.deploy.temporal_port}")
+
+
+def _asked(question: Coroutine[Any, Any, _T]) -> _T | None:
+    """The server's answer; None when it gives none in 5 s."""
     try:
-        asyncio.run(asyncio.wait_for(Client.connect(f"127.0.0.1:{settings.deploy.temporal_port}"), 5))
-    except (RuntimeError, TimeoutError):
-        return False
-    return True
+        return asyncio.run(asyncio.wait_for(question, 5))
+    except (RuntimeError, RPCError, TimeoutError):
+        return None

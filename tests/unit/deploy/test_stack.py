@@ -81,7 +81,7 @@ def test_a_changed_program_is_started_anew(stack: Stack) -> None:
 def test_programs_get_the_environment_they_were_given(stack: Stack, tmp_path: Path, value: str) -> None:
     out = tmp_path / "out"
     code = f"import os, time; open({str(out)!r}, 'w').write(os.environ['GIVEN']); time.sleep(600)"
-    program = Program("one", [sys.executable, "-c", code], environment={"GIVEN": value}, ready=out.exists)
+    program = Program("one", [sys.executable, "-c", code], environment={"GIVEN": value}, ready=lambda pid: out.exists())
     stack.programs["one"] = program
     stack.start(["one"])
     _until(lambda: out.read_text() == value)
@@ -110,7 +110,7 @@ def test_a_program_that_ends_at_once_is_told_with_its_last_words(stack: Stack) -
 
 
 def test_a_program_that_never_answers_is_told(stack: Stack) -> None:
-    stack.programs["one"] = Program("one", _SLEEP, ready=lambda: False, patience=1.5)
+    stack.programs["one"] = Program("one", _SLEEP, ready=lambda pid: False, patience=1.5)
     with pytest.raises(SetupError, match="did not answer within"):
         stack.start(["one"])
 
