@@ -1,4 +1,4 @@
-"""What this service is: versions, resources, extensions, agents, availability zones.
+"""What this service is: versions, resources, extensions, availability zones.
 
 An extension is named only where it works. There are no routers and no floating IPs: their lists are empty, and the
 rest of their paths is not found, as without the extension.
@@ -91,11 +91,6 @@ async def extension(alias: str, ctx: ReaderDep) -> Response:
     if alias not in _EXTENSIONS:
         raise NotFound(f"Extension with alias {alias} does not exist", kind="ExtensionNotFound")
     return JSONResponse({"extension": _extension(alias)})
-
-
-@router.get("/v2.0/agents")
-async def agents(ctx: ReaderDep) -> Response:
-    return JSONResponse({"agents": []})
 
 
 @router.get("/v2.0/availability_zones")

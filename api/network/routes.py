@@ -4,7 +4,7 @@ from fastapi import Depends, FastAPI
 
 from api import faults
 from api.deps import Services, sub_application
-from api.network import extensions, networks, ports, quotas, security_groups, subnets, tags
+from api.network import agents, extensions, networks, ports, quotas, security_groups, subnets, tags
 from api.network.context import no_nul
 
 
@@ -19,6 +19,7 @@ def build(services: Services) -> FastAPI:
         security_groups.router,
         security_groups.rules_router,
         quotas.router,
+        agents.router,
         tags.router,
     ):
         app.include_router(router, dependencies=[Depends(no_nul)])
