@@ -40,6 +40,7 @@ def attach(
     held = volumes.attachments_on(session, volume.id)
     if volume.status != "available" or held:
         raise _in_use(volume.id, volume.status)
+    volumes.require_uncopied(session, volume.id)
     row = AttachmentRow(**attachment.model_dump(), key=key)
     _follow(session, row)
     return _attachment(row)

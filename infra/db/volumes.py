@@ -151,6 +151,7 @@ def begin_extend(
     limits = storage_quotas.lock(session, "volume", owner, quota)
     row = existing(session, volume_id, project_id, lock=True)
     _require(row, ("available",))
+    require_uncopied(session, volume_id)
     if size_gb <= row.size_gb:
         raise BadRequest(
             f"New size for extend must be greater than current size. (current: {row.size_gb}, extended: {size_gb})."
@@ -184,6 +185,7 @@ def begin_delete(session: Session, volume_id: str, project_id: str | None = None
         _require(row, DELETABLE)
     if attachments_on(session, volume_id):
         raise BadRequest("Invalid volume: the volume is attached to a server.")
+    require_uncopied(session, volume_id)
     snapshots = select(SnapshotRow).where(col(SnapshotRow.volume_id) == volume_id, col(SnapshotRow.status) != DELETED)
     if session.exec(snapshots).first() is not None:
         raise BadRequest("Invalid volume: Volume status must not have dependent snapshots.")
@@ -250,6 +252,18 @@ def existing(session: Session, volume_id: str, project_id: str | None = None, *,
     if row is None or row.status == DELETED or (project_id is not None and row.project_id != project_id):
         raise NotFound(f"Volume {volume_id} could not be found.")
     return row
+
+
+def require_uncopied(session: Session, volume_id: str) -> None:
+    """Raises BadRequest while a snapshot or another volume is made from this one: its data must not change."""
+    snapshots = select(SnapshotRow.id).where(
+        col(SnapshotRow.volume_id) == volume_id, col(SnapshotRow.status) == "creating"
+    )
+    clones = select(VolumeRow.id).where(
+        col(VolumeRow.source_volume_id) == volume_id, col(VolumeRow.status) == "creating"
+    )
+    if session.exec(snapshots).first() is not None or session.exec(clones).first() is not None:
+        raise BadRequest(f"Invalid volume: Volume {volume_id} is being copied; wait until that is done.")
 
 
 def attachments_of(session: Session, server_id: str) -> list[VolumeAttachment]:

@@ -8,8 +8,8 @@ from tests.api.volume.test_volumes import create
 
 CREATED = {
     "id", "name", "description", "size", "status", "attachments", "availability_zone", "bootable",
-    "consistencygroup_id", "created_at", "encrypted", "links", "metadata", "multiattach", "replication_status", "snapshot_id", "source_volid",
-    "updated_at", "user_id", "volume_type",
+    "consistencygroup_id", "created_at", "encrypted", "links", "metadata", "multiattach", "replication_status",
+    "snapshot_id", "source_volid", "updated_at", "user_id", "volume_type",
 }  # fmt: skip
 
 
