@@ -10,7 +10,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import BindParameter, Table, bindparam, delete, func, insert, or_, select, update
 from sqlmodel import Session, col
 
 from infra.db.tables.hosts import ClaimRow, ClosedAttemptRow, HostRow, ServerGroupMemberRow, ServerGroupRow
@@ -21,7 +21,41 @@ from infra.domain.host import Claim
 
 _EVERY_ATTEMPT = -1
 """Tombstone of a server that is gone: attempts of it that were never tried are closed too."""
-_CLAIM_COLUMNS = tuple(ClaimRow.__table__.columns)  # type: ignore[attr-defined]
+_RESOURCES = ("vcpus", "memory_mb", "disk_gb")
+
+# Statements of the hot path are made once: SQLAlchemy takes longer to make one than SQLite to run it.
+_HOST: Table = HostRow.__table__  # type: ignore[attr-defined]
+_CLAIM: Table = ClaimRow.__table__  # type: ignore[attr-defined]
+_CLOSED: Table = ClosedAttemptRow.__table__  # type: ignore[attr-defined]
+_server: BindParameter[str] = bindparam("a_server")
+_attempt: BindParameter[int] = bindparam("an_attempt")
+_name: BindParameter[str] = bindparam("a_host")
+_IS_CLOSED = select(_CLOSED.c.attempt).where(
+    _CLOSED.c.server_id == _server, or_(_CLOSED.c.attempt == _attempt, _CLOSED.c.attempt == _EVERY_ATTEMPT)
+)
+_ONE_CLAIM = select(_CLAIM).where(_CLAIM.c.server_id == _server, _CLAIM.c.attempt == _attempt)
+_GROUP_OF = select(col(ServerGroupMemberRow.group_id)).where(col(ServerGroupMemberRow.server_id) == _server)
+_ROOM = (
+    select(
+        _HOST.c.enabled,
+        _HOST.c.ready,
+        _HOST.c.forced_down,
+        *(_HOST.c[f"{name}{suffix}"] for name in _RESOURCES for suffix in ("", "_capacity", "_claimed")),
+    )
+    .where(_HOST.c.name == _name)
+    .with_for_update()
+)
+_COUNT = (
+    update(_HOST)
+    .where(_HOST.c.name == _name)
+    .values(
+        {
+            **{f"{name}_claimed": _HOST.c[f"{name}_claimed"] + bindparam(f"more_{name}") for name in _RESOURCES},
+            "servers": _HOST.c.servers + bindparam("more_servers"),
+            "generation": _HOST.c.generation + 1,
+        }
+    )
+)
 
 
 def claim(session: Session, wanted: Claim) -> Claim:
@@ -41,9 +75,9 @@ def claim(session: Session, wanted: Claim) -> Claim:
     if held is not None:
         return held
     _check_group(session, wanted)
-    _take(session, wanted)
-    session.add(ClaimRow(**wanted.model_dump()))
-    session.flush()
+    _check_room(session, wanted)
+    _count(session, wanted, 1)
+    session.connection().execute(insert(_CLAIM), wanted.model_dump())
     return wanted
 
 
@@ -87,8 +121,8 @@ def quarantine(session: Session, server_id: str, attempt: int) -> Claim | None:
 
 
 def get(session: Session, server_id: str, attempt: int) -> Claim | None:
-    rows = _claims(session, col(ClaimRow.server_id) == server_id, col(ClaimRow.attempt) == attempt)
-    return rows[0] if rows else None
+    row = session.connection().execute(_ONE_CLAIM, {"a_server": server_id, "an_attempt": attempt}).mappings().first()
+    return None if row is None else Claim.model_validate(dict(row))
 
 
 def of_server(session: Session, server_id: str) -> list[Claim]:
@@ -143,21 +177,18 @@ def _lock_server(session: Session, server_id: str) -> None:
 
 
 def _is_closed(session: Session, server_id: str, attempt: int) -> bool:
-    query = select(col(ClosedAttemptRow.attempt)).where(
-        col(ClosedAttemptRow.server_id) == server_id, col(ClosedAttemptRow.attempt).in_((attempt, _EVERY_ATTEMPT))
-    )
-    return session.execute(query.limit(1)).first() is not None
+    return session.connection().execute(_IS_CLOSED, {"a_server": server_id, "an_attempt": attempt}).first() is not None
 
 
 def _close(session: Session, server_id: str, attempt: int) -> None:
-    if session.get(ClosedAttemptRow, (server_id, attempt)) is None:
-        session.add(ClosedAttemptRow(server_id=server_id, attempt=attempt, closed_at=now()))
-        session.flush()
+    known = select(_CLOSED.c.attempt).where(_CLOSED.c.server_id == server_id, _CLOSED.c.attempt == attempt)
+    if session.connection().execute(known).first() is None:
+        tombstone = {"server_id": server_id, "attempt": attempt, "closed_at": now()}
+        session.connection().execute(insert(_CLOSED), tombstone)
 
 
 def _check_group(session: Session, wanted: Claim) -> None:
-    query = select(col(ServerGroupMemberRow.group_id)).where(col(ServerGroupMemberRow.server_id) == wanted.server_id)
-    group_id = session.execute(query).scalar_one_or_none()
+    group_id = session.connection().execute(_GROUP_OF, {"a_server": wanted.server_id}).scalar_one_or_none()
     if group_id is None:
         return
     locked = select(col(ServerGroupRow.policy), col(ServerGroupRow.max_server_per_host))
@@ -182,18 +213,8 @@ def of_group(session: Session, group_id: str) -> list[Claim]:
     return _claims(session, col(ClaimRow.server_id).in_(members))
 
 
-def _take(session: Session, wanted: Claim) -> None:
-    row = (
-        session.execute(
-            select(
-                *(HostRow.__table__.columns[name] for name in _CHECKED)  # type: ignore[attr-defined]
-            )
-            .where(col(HostRow.name) == wanted.host)
-            .with_for_update()
-        )
-        .mappings()
-        .first()
-    )
+def _check_room(session: Session, wanted: Claim) -> None:
+    row = session.connection().execute(_ROOM, {"a_host": wanted.host}).mappings().first()
     if row is None or not row["enabled"] or not row["ready"] or row["forced_down"]:
         raise ClaimLost(f"Host {wanted.host} takes no servers now.")
     for name in _RESOURCES:
@@ -201,31 +222,16 @@ def _take(session: Session, wanted: Claim) -> None:
         free = min(row[f"{name}_capacity"] - row[f"{name}_claimed"], row[name])
         if asked > free:
             raise ClaimLost(f"Host {wanted.host} has no room: {asked} {name} asked, {max(free, 0)} left.")
-    _add(session, wanted, 1)
-
-
-_RESOURCES = ("vcpus", "memory_mb", "disk_gb")
-_CHECKED = (
-    "enabled",
-    "ready",
-    "forced_down",
-    *(f"{name}{suffix}" for name in _RESOURCES for suffix in ("", "_capacity", "_claimed")),
-)
 
 
 def _give_back(session: Session, held: Claim) -> None:
     session.execute(_where(delete(ClaimRow), held))
-    _add(session, held, -1)
+    _count(session, held, -1)
 
 
-def _add(session: Session, claim: Claim, sign: int) -> None:
-    table = HostRow.__table__.columns  # type: ignore[attr-defined]
-    amounts = {f"{name}_claimed": table[f"{name}_claimed"] + sign * getattr(claim, name) for name in _RESOURCES}
-    session.execute(
-        update(HostRow)
-        .where(col(HostRow.name) == claim.host)
-        .values(**amounts, servers=table["servers"] + sign, generation=table["generation"] + 1)
-    )
+def _count(session: Session, claim: Claim, sign: int) -> None:
+    amounts = {f"more_{name}": sign * getattr(claim, name) for name in _RESOURCES}
+    session.connection().execute(_COUNT, {"a_host": claim.host, "more_servers": sign, **amounts})
 
 
 def _where(statement: Any, claim: Claim) -> Any:
@@ -233,5 +239,5 @@ def _where(statement: Any, claim: Claim) -> Any:
 
 
 def _claims(session: Session, *where: Any) -> list[Claim]:
-    query = select(*_CLAIM_COLUMNS).where(*where).order_by(col(ClaimRow.server_id), col(ClaimRow.attempt))
-    return [Claim.model_validate(dict(row)) for row in session.execute(query).mappings()]
+    query = select(_CLAIM).where(*where).order_by(_CLAIM.c.server_id, _CLAIM.c.attempt)
+    return [Claim.model_validate(dict(row)) for row in session.connection().execute(query).mappings()]

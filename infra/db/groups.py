@@ -98,8 +98,9 @@ def remove_member(session: Session, server_id: str) -> None:
 
 def of_server(session: Session, server_id: str) -> ServerGroup | None:
     """The group a server is in."""
-    row = session.get(ServerGroupMemberRow, server_id)
-    return None if row is None else get(session, row.group_id)
+    query = select(col(ServerGroupMemberRow.group_id)).where(col(ServerGroupMemberRow.server_id) == server_id)
+    id = session.connection().execute(query).scalar_one_or_none()
+    return None if id is None else get(session, id)
 
 
 def _members(session: Session, ids: list[str]) -> dict[str, tuple[str, ...]]:

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Update, delete, select, update
+from sqlalchemy import Update, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
@@ -20,6 +20,7 @@ from infra.domain.host import DEFAULT_AVAILABILITY_ZONE, Host, HostReport
 
 _NAMESPACE = uuid.UUID("6c1c58c1-6c5b-5c0e-9d9f-1b6f0b1c7d11")
 _COLUMNS = tuple(HostRow.__table__.columns)  # type: ignore[attr-defined]
+_NAMES = tuple(column.name for column in _COLUMNS)
 _BATCH = 500
 
 
@@ -137,24 +138,32 @@ def get_by_id(session: Session, id: str) -> Host:
 def snapshot(session: Session, names: Collection[str] | None = None) -> list[Host]:
     """All hosts (or those named that exist), by name."""
     query = select(*_COLUMNS).order_by(col(HostRow.name))
+    connection = session.connection()
     if names is None:
-        rows = session.execute(query).mappings().all()
+        rows = connection.execute(query).all()
     else:
         ordered = sorted(set(names))
         batches = [ordered[i : i + _BATCH] for i in range(0, len(ordered), _BATCH)]
-        rows = [
-            row for batch in batches for row in session.execute(query.where(col(HostRow.name).in_(batch))).mappings()
-        ]
+        rows = [row for batch in batches for row in connection.execute(query.where(col(HostRow.name).in_(batch))).all()]
     zones = _zones(session)
     return [
-        Host.model_validate({**row, "availability_zone": zones.get(row["name"], DEFAULT_AVAILABILITY_ZONE)})
+        Host.model_validate(
+            {**dict(zip(_NAMES, row, strict=True)), "availability_zone": zones.get(row.name, DEFAULT_AVAILABILITY_ZONE)}
+        )
         for row in rows
     ]
 
 
+def zones(session: Session) -> set[str]:
+    """Availability zones that hosts are in, disabled hosts too."""
+    named = _zones(session)
+    count: int = session.connection().execute(select(func.count()).select_from(HostRow)).scalar_one()
+    return set(named.values()) | ({DEFAULT_AVAILABILITY_ZONE} if count > len(named) else set())
+
+
 def generations(session: Session) -> dict[str, int]:
     """Of every host, by name: cheap enough to ask each second."""
-    rows = session.execute(select(col(HostRow.name), col(HostRow.generation)))
+    rows = session.connection().execute(select(col(HostRow.name), col(HostRow.generation))).all()
     return {row[0]: row[1] for row in rows}
 
 

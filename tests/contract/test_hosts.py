@@ -143,6 +143,17 @@ def test_a_zone_is_an_aggregate_and_shows_on_its_hosts(database: Database) -> No
     assert _get(database, "a").generation > generation
 
 
+def test_zones_are_those_that_hosts_are_in(database: Database) -> None:
+    assert database.read_now(hosts.zones) == set()
+    add(database, "a", "b")
+    zone = database.write_now(aggregates.create, "z", {"availability_zone": "east"})
+    assert database.read_now(hosts.zones) == {"nova"}
+    database.write_now(aggregates.add_host, zone.id, "a")
+    assert database.read_now(hosts.zones) == {"nova", "east"}
+    database.write_now(aggregates.add_host, zone.id, "b")
+    assert database.read_now(hosts.zones) == {"east"}
+
+
 def test_a_host_is_in_one_zone_only(database: Database) -> None:
     add(database, "a")
     east = database.write_now(aggregates.create, "e", {"availability_zone": "east"})
