@@ -7,7 +7,7 @@ from sqlmodel import Session
 
 from api.volume.schemas import QuotaChange
 from api.volume.wire import AdminCall, Call, ReadCall, check, is_true
-from infra.db import storage_quotas, volumes
+from infra.db import storage_quotas, volume_usage
 from infra.domain.errors import Forbidden
 
 _UNUSED = ("backups", "backup_gigabytes", "groups")
@@ -59,7 +59,7 @@ def add_to(app: FastAPI) -> None:
 
 
 def _read(session: Session, call: Call, project_id: str) -> tuple[dict[str, int], dict[str, int]]:
-    return storage_quotas.limits(session, "volume", project_id, call.quota), volumes.usage(session, project_id)
+    return storage_quotas.limits(session, "volume", project_id, call.quota), volume_usage.usage(session, project_id)
 
 
 def _set(session: Session, call: Call, project_id: str, changes: dict[str, int]) -> dict[str, int]:

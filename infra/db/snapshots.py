@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from infra.db import storage_quotas, volumes
+from infra.db import storage_quotas, volume_usage, volumes
 from infra.db.tables.volume import SnapshotRow, VolumeRow
 from infra.db.types import now
 from infra.domain.errors import BadRequest, NotFound, TooLarge
@@ -28,10 +28,10 @@ def create(session: Session, snapshot: Snapshot, quota: dict[str, int]) -> Snaps
         raise BadRequest(
             f"Invalid volume: Volume {volume.id} status must be available, but current status is: {volume.status}."
         )
-    used = volumes.usage(session, snapshot.project_id)
+    used = volume_usage.usage(session, snapshot.project_id)
     if 0 <= limits["snapshots"] < used["snapshots"] + 1:
         raise TooLarge(f"Maximum number of snapshots allowed ({limits['snapshots']}) exceeded.")
-    volumes.check_gigabytes(limits, used, snapshot.size_gb)
+    volume_usage.check_gigabytes(limits, used, snapshot.size_gb)
     values = snapshot.model_dump(exclude={"metadata"})
     session.add(SnapshotRow(**values, snapshot_metadata=snapshot.metadata))
     return snapshot

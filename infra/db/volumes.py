@@ -9,10 +9,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from infra.db import idempotency, images, storage_quotas
+from infra.db import idempotency, images, storage_quotas, volume_usage
 from infra.db.tables.volume import AttachmentRow, SnapshotRow, VolumeRow
 from infra.db.types import now
 from infra.domain.errors import BadRequest, NotFound, TooLarge
@@ -55,36 +54,13 @@ def create(session: Session, volume: Volume, quota: dict[str, int], *, key: str 
     if existing is not None:
         return _volume(session, existing)
     limits = storage_quotas.lock(session, "volume", volume.project_id, quota)
-    used = usage(session, volume.project_id)
+    used = volume_usage.usage(session, volume.project_id)
     if 0 <= limits["volumes"] < used["volumes"] + 1:
         raise TooLarge(f"Maximum number of volumes allowed ({limits['volumes']}) exceeded for quota 'volumes'.")
-    check_gigabytes(limits, used, volume.size_gb)
+    volume_usage.check_gigabytes(limits, used, volume.size_gb)
     values = volume.model_dump(exclude={"attachments", "metadata"})
     session.add(VolumeRow(**values, volume_metadata=volume.metadata))
     return volume
-
-
-def check_gigabytes(limits: dict[str, int], used: dict[str, int], more: int) -> None:
-    if 0 <= limits["gigabytes"] < used["gigabytes"] + more:
-        raise TooLarge(
-            f"Requested volume or snapshot exceeds allowed gigabytes quota. Requested {more}G, quota is "
-            f"{limits['gigabytes']}G and {used['gigabytes']}G has been consumed."
-        )
-
-
-def usage(session: Session, project_id: str) -> dict[str, int]:
-    """``volumes``, ``snapshots`` and ``gigabytes`` (of both) that a project has."""
-    volumes = _sum(session, VolumeRow, project_id)
-    snapshots = _sum(session, SnapshotRow, project_id)
-    return {"volumes": volumes[0], "snapshots": snapshots[0], "gigabytes": volumes[1] + snapshots[1]}
-
-
-def _sum(session: Session, table: type[VolumeRow] | type[SnapshotRow], project_id: str) -> tuple[int, int]:
-    query = select(func.count(), func.coalesce(func.sum(col(table.size_gb)), 0)).where(
-        col(table.project_id) == project_id, col(table.status) != DELETED
-    )
-    count, gigabytes = session.exec(query).one()
-    return int(count), int(gigabytes or 0)
 
 
 def get(session: Session, volume_id: str, project_id: str | None = None) -> Volume:
@@ -156,7 +132,7 @@ def begin_extend(
         raise BadRequest(
             f"New size for extend must be greater than current size. (current: {row.size_gb}, extended: {size_gb})."
         )
-    check_gigabytes(limits, usage(session, owner), size_gb - row.size_gb)
+    volume_usage.check_gigabytes(limits, volume_usage.usage(session, owner), size_gb - row.size_gb)
     row.status, row.wanted_size_gb = "extending", size_gb
     return _written(session, row)
 

@@ -5,7 +5,7 @@ import uuid
 
 import pytest
 
-from infra.db import images, snapshots, storage_quotas, volume_attachments, volume_types, volumes
+from infra.db import images, snapshots, storage_quotas, volume_attachments, volume_types, volume_usage, volumes
 from infra.db.engine import Database
 from infra.db.types import now
 from infra.domain.errors import BadRequest, Conflict, KilonovaError, NotFound, TooLarge
@@ -68,7 +68,7 @@ def test_creations_at_once_keep_the_quota(database: Database) -> None:
     for thread in threads:
         thread.join(30)
     assert len(refused) == 4
-    assert database.read_now(volumes.usage, "p1") == {"volumes": 2, "snapshots": 0, "gigabytes": 8}
+    assert database.read_now(volume_usage.usage, "p1") == {"volumes": 2, "snapshots": 0, "gigabytes": 8}
 
 
 def test_an_administrators_limit_wins_until_it_is_reset(database: Database) -> None:
@@ -115,7 +115,7 @@ def test_the_row_says_what_is_to_be_done(database: Database) -> None:
         database.write_now(volumes.delete, volume.id)
     assert database.read_now(volumes.work, volume.id) is None
     assert database.read_now(volumes.pending) == []
-    assert database.read_now(volumes.usage, "p1")["volumes"] == 0
+    assert database.read_now(volume_usage.usage, "p1")["volumes"] == 0
 
 
 def test_failed_work_shows(database: Database) -> None:
