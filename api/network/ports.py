@@ -1,6 +1,6 @@
 """``/v2.0/ports``. Workers make, bind and remove ports here too, in one call a network interface.
 
-To a service the answers of POST and PUT hold ``nic`` beside ``port``: what a host needs to plug it.
+To a service the ``port`` in the answers of POST and PUT has a ``nic``: what a host needs to plug it.
 """
 
 import uuid
@@ -135,7 +135,7 @@ def _create(session: Session, ctx: Context, new: NewPort, quota: NetworkQuota) -
 def _answer(ctx: Context, port: Port, nic: Nic | None) -> dict[str, Any]:
     answer = {"port": views.port(port, ctx)}
     if nic is not None:
-        answer["nic"] = nic.model_dump(mode="json")
+        answer["port"]["nic"] = nic.model_dump(mode="json")
     return answer
 
 

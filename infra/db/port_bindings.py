@@ -13,7 +13,7 @@ from sqlmodel import Session, select
 from infra.db import idempotency, networks, ports, subnets
 from infra.db.engine import is_duplicate
 from infra.db.network_rows import within
-from infra.db.tables.network import SubnetRow
+from infra.db.tables.network import PortRow, SubnetRow
 from infra.domain.errors import Conflict
 from infra.domain.network import HostRoute, NetworkQuota, NewPort, Nic, NicAddress, Port
 
@@ -61,18 +61,18 @@ def _unbind(session: Session, port_id: str, changes: Mapping[str, Any], key: str
     row = ports.row_of(session, port_id, lock=True)
     if key is not None:
         _bury(session, key)
-        server, attempt = _attempt(key)
-        if row.device_id not in ("", server) or (row.bound_by and _attempt(row.bound_by)[1] > attempt):
+        if row.device_id not in ("", _attempt(key)[0]) or _superseded(row.bound_by, key):
             return ports.get(session, port_id)
     row.bound_by = ""
     return ports.update(session, port_id, {**_UNBOUND, **changes})
 
 
 def delete(session: Session, port_id: str, key: str | None) -> None:
-    """Remove a port and bury its key; "not there" is success."""
+    """Remove a port and bury its key; "not there" is success, and so is a port that a later attempt made since."""
     if key is not None:
         _bury(session, key)
-    if ports.get_many(session, [port_id]):
+    row = session.get(PortRow, port_id, with_for_update=True)
+    if row is not None and not (key is not None and _superseded(row.bound_by, key)):
         ports.delete(session, port_id)
 
 
@@ -110,6 +110,12 @@ def _address(ip_address: str, subnet: SubnetRow, dhcp_ip: str | None) -> NicAddr
         enable_dhcp=subnet.enable_dhcp,
         dhcp_ip=dhcp_ip,
     )
+
+
+def _superseded(bound_by: str, key: str) -> bool:
+    """True if a later attempt for the same server holds what ``key`` is about."""
+    holder, asking = _attempt(bound_by), _attempt(key)
+    return holder[0] == asking[0] and holder[1] > asking[1]
 
 
 def _attempt(key: str) -> tuple[str, int]:

@@ -39,7 +39,7 @@ async def owned(caller: Caller) -> list[Any]:
 async def test_one_call_makes_binds_and_describes_a_port(worker: Caller, net: dict[str, Any]) -> None:
     asked = body(net)
     made = await worker("POST", "/ports", asked, status=201, key=f"{SERVER}/1/port-0")
-    port, nic = made["port"], Nic.model_validate(made["nic"])
+    port, nic = made["port"], Nic.model_validate(made["port"]["nic"])
     assert (port["id"], port["project_id"], port["status"]) == (asked["port"]["id"], ALICE, "DOWN")
     assert (port["binding:host_id"], port["binding:vif_type"], port["device_id"]) == ("h1", "bridge", SERVER)
     assert (nic.port_id, nic.network_id, nic.mac_address, nic.mtu) == (port["id"], net["id"], port["mac_address"], 1450)
@@ -49,7 +49,7 @@ async def test_one_call_makes_binds_and_describes_a_port(worker: Caller, net: di
         "host_routes": ({"destination": "10.9.0.0/16", "nexthop": "10.0.0.4"},), "enable_dhcp": True,
         "dhcp_ip": "10.0.0.2",
     }  # fmt: skip
-    assert await worker("GET", f"/ports/{port['id']}/nic", status=200) == made["nic"]
+    assert await worker("GET", f"/ports/{port['id']}/nic", status=200) == made["port"]["nic"]
 
 
 async def test_a_repeat_finds_the_port_made_before(worker: Caller, net: dict[str, Any]) -> None:
@@ -71,6 +71,18 @@ async def test_a_late_request_finds_its_attempt_closed(worker: Caller, net: dict
     await worker("POST", "/ports", body(net), status=201, key=f"{SERVER}/3/port-0")
 
 
+async def test_a_late_undo_leaves_the_next_attempts_port(worker: Caller, net: dict[str, Any]) -> None:
+    asked = body(net)
+    path = f"/ports/{asked['port']['id']}"
+    await worker("POST", "/ports", asked, status=201, key=f"{SERVER}/1/port")
+    await worker("DELETE", path, status=204, key=f"{SERVER}/1/port")
+    await worker("POST", "/ports", asked, status=201, key=f"{SERVER}/2/port")
+    await worker("DELETE", path, status=204, key=f"{SERVER}/1/port")
+    assert len(await owned(worker)) == 1
+    await worker("DELETE", path, status=204, key=f"{SERVER}/2/port")
+    assert await owned(worker) == []
+
+
 async def test_a_refused_request_leaves_its_key_free(worker: Caller, net: dict[str, Any]) -> None:
     taken = body(net, fixed_ips=[{"ip_address": "10.0.0.2"}])
     await worker("POST", "/ports", taken, status=409, key=f"{SERVER}/1/port-0")
@@ -83,7 +95,7 @@ async def test_a_users_port_is_bound_and_given_back(alice: Caller, worker: Calle
     bind = {"port": {"device_id": SERVER, "device_owner": "compute:nova", "binding:host_id": "h1"}}
     for _ in range(2):
         bound = await worker("PUT", path, bind, status=200, key=f"{SERVER}/1/port-0")
-    assert bound["nic"]["addresses"][0]["ip_address"] == "10.0.0.3"
+    assert bound["port"]["nic"]["addresses"][0]["ip_address"] == "10.0.0.3"
     other = {"port": {**bind["port"], "device_id": OTHER}}
     refused = await worker("PUT", path, other, status=409, key=f"{OTHER}/1/port-0")
     assert refused["NeutronError"]["type"] == "PortInUse"
@@ -117,7 +129,7 @@ async def test_a_bound_port_is_its_servers(alice: Caller, worker: Caller, net: d
     for change in ({"device_id": ""}, {"device_owner": "x"}, {"fixed_ips": []}, {"mac_address": "fa:16:3e:00:00:01"}):
         await alice("PUT", path, {"port": change}, status=409)
     await alice("PUT", path, {"port": {"name": "renamed"}}, status=200)
-    assert "nic" not in await alice("PUT", path, {"port": {"name": "renamed"}}, status=200)
+    assert "nic" not in (await alice("PUT", path, {"port": {"name": "renamed"}}, status=200))["port"]
 
 
 async def test_a_worker_has_no_more_networks_than_its_user(bob: Caller, worker: Caller, net: dict[str, Any]) -> None:
