@@ -87,8 +87,8 @@ async def show(aggregate_id: str, context: AdminDep, found: ServicesDep, version
 
 @router.post("/os-aggregates")
 async def create(
-    wanted: Annotated[NewAggregateRequest, body(NewAggregateRequest)],
     context: AdminDep,
+    wanted: Annotated[NewAggregateRequest, body(NewAggregateRequest)],
     found: ServicesDep,
     version: Version,
 ) -> dict[str, Any]:
@@ -101,8 +101,8 @@ async def create(
 @router.put("/os-aggregates/{aggregate_id}")
 async def update(
     aggregate_id: str,
-    wanted: Annotated[AggregateChangeRequest, body(AggregateChangeRequest)],
     context: AdminDep,
+    wanted: Annotated[AggregateChangeRequest, body(AggregateChangeRequest)],
     found: ServicesDep,
     version: Version,
 ) -> dict[str, Any]:
@@ -130,8 +130,8 @@ async def delete(aggregate_id: str, context: AdminDep, found: ServicesDep) -> Re
 @router.post("/os-aggregates/{aggregate_id}/action")
 async def act(
     aggregate_id: str,
-    wanted: Annotated[AggregateAction, body(AggregateAction)],
     context: AdminDep,
+    wanted: Annotated[AggregateAction, body(AggregateAction)],
     found: ServicesDep,
     version: Version,
 ) -> dict[str, Any]:

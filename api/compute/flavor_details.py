@@ -47,8 +47,8 @@ async def extra_specs(flavor_id: str, context: ReaderDep, found: ServicesDep) ->
 @router.post("/flavors/{flavor_id}/os-extra_specs")
 async def set_extra_specs(
     flavor_id: str,
-    wanted: Annotated[ExtraSpecsRequest, body(ExtraSpecsRequest)],
     context: AdminDep,
+    wanted: Annotated[ExtraSpecsRequest, body(ExtraSpecsRequest)],
     found: ServicesDep,
 ) -> dict[str, Any]:
     await found.db.write(flavors.set_extra_specs, flavor_id, wanted.extra_specs)
@@ -93,7 +93,7 @@ async def access(flavor_id: str, context: AdminDep, found: ServicesDep) -> dict[
 
 @router.post("/flavors/{flavor_id}/action")
 async def change_access(
-    flavor_id: str, wanted: Annotated[AccessAction, body(AccessAction)], context: AdminDep, found: ServicesDep
+    flavor_id: str, context: AdminDep, wanted: Annotated[AccessAction, body(AccessAction)], found: ServicesDep
 ) -> dict[str, Any]:
     if (wanted.add is None) == (wanted.remove is None):
         raise BadRequest("The body must hold addTenantAccess or removeTenantAccess.")

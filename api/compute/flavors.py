@@ -127,7 +127,7 @@ async def show(flavor_id: str, context: ReaderDep, found: ServicesDep, version: 
 
 @router.post("/flavors")
 async def create(
-    wanted: Annotated[NewFlavorRequest, body(NewFlavorRequest)], context: AdminDep, found: ServicesDep, version: Version
+    context: AdminDep, wanted: Annotated[NewFlavorRequest, body(NewFlavorRequest)], found: ServicesDep, version: Version
 ) -> dict[str, Any]:
     new = wanted.flavor
     flavor_id = str(new.id).strip() if new.id is not None and str(new.id) != "auto" else str(uuid.uuid4())
@@ -150,8 +150,8 @@ async def create(
 @router.put("/flavors/{flavor_id}", dependencies=[versions(55)])
 async def update(
     flavor_id: str,
-    wanted: Annotated[FlavorDescriptionRequest, body(FlavorDescriptionRequest)],
     context: AdminDep,
+    wanted: Annotated[FlavorDescriptionRequest, body(FlavorDescriptionRequest)],
     found: ServicesDep,
     version: Version,
 ) -> dict[str, Any]:

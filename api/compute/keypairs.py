@@ -47,8 +47,8 @@ class NewKeypairRequest(Wire):
 
 @router.post("/os-keypairs")
 async def create(
-    wanted: Annotated[NewKeypairRequest, body(NewKeypairRequest)],
     context: MemberDep,
+    wanted: Annotated[NewKeypairRequest, body(NewKeypairRequest)],
     found: ServicesDep,
     version: Version,
 ) -> Response:

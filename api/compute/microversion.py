@@ -16,7 +16,7 @@ from infra.domain.errors import KilonovaError, NotFound
 MINIMUM = 1
 MAXIMUM = 96
 
-_NUMBER = re.compile(r"(\d{1,4})\.(\d{1,4})")
+_NUMBER = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})")
 _PROJECT = re.compile(r"[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 

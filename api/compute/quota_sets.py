@@ -83,8 +83,8 @@ async def detail(project_id: str, context: ReaderDep, found: ServicesDep, versio
 @router.put("/os-quota-sets/{project_id}")
 async def update(
     project_id: str,
-    wanted: Annotated[QuotaSetRequest, body(QuotaSetRequest)],
     context: AdminDep,
+    wanted: Annotated[QuotaSetRequest, body(QuotaSetRequest)],
     found: ServicesDep,
     version: Version,
 ) -> dict[str, Any]:

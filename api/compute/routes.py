@@ -9,6 +9,7 @@ from api.compute import (
     hypervisors,
     image_proxy,
     instance_actions,
+    internal,
     keypairs,
     limits,
     metadata,
@@ -55,6 +56,7 @@ _RESOURCES = (
 def build(services_found: Services) -> FastAPI:
     app = sub_application("Compute", services_found)
     app.include_router(versions.router)
+    app.include_router(internal.router)
     for resource in _RESOURCES:
         app.include_router(resource.router, prefix="/v2.1", dependencies=[Depends(url_project_matches)])
     install(app, compute_style)

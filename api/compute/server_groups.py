@@ -62,8 +62,8 @@ async def list_all(request: Request, context: ReaderDep, found: ServicesDep, ver
 
 @router.post("/os-server-groups")
 async def create(
-    wanted: Annotated[NewServerGroupRequest, body(NewServerGroupRequest)],
     context: MemberDep,
+    wanted: Annotated[NewServerGroupRequest, body(NewServerGroupRequest)],
     found: ServicesDep,
     version: Version,
 ) -> dict[str, Any]:

@@ -30,8 +30,8 @@ router = APIRouter()
 
 @router.post("/servers", status_code=202)
 async def create(
-    wanted: Annotated[CreateServerRequest, body(CreateServerRequest)],
     context: MemberDep,
+    wanted: Annotated[CreateServerRequest, body(CreateServerRequest)],
     found: ServicesDep,
 ) -> Response:
     """Answers as soon as the request is durable and the row is there; raises what refuses it."""
@@ -78,8 +78,8 @@ async def show(server: ReadableServer, context: ReaderDep, found: ServicesDep, v
 @router.put("/servers/{server_id}")
 async def update(
     server: ChangeableServer,
-    wanted: Annotated[UpdateServerRequest, body(UpdateServerRequest)],
     context: MemberDep,
+    wanted: Annotated[UpdateServerRequest, body(UpdateServerRequest)],
     found: ServicesDep,
     version: Version,
 ) -> dict[str, Any]:

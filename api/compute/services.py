@@ -43,7 +43,7 @@ async def list_all(request: Request, context: AdminDep, found: ServicesDep, vers
 
 @router.put("/os-services/enable", dependencies=[_BEFORE_IDS])
 async def enable(
-    wanted: Annotated[NamedService, body(NamedService)], context: AdminDep, found: ServicesDep
+    context: AdminDep, wanted: Annotated[NamedService, body(NamedService)], found: ServicesDep
 ) -> dict[str, Any]:
     await found.db.write(hosts.enable, _compute(wanted))
     return {"service": {"host": wanted.host, "binary": wanted.binary, "status": "enabled"}}
@@ -52,7 +52,7 @@ async def enable(
 @router.put("/os-services/disable", dependencies=[_BEFORE_IDS])
 @router.put("/os-services/disable-log-reason", dependencies=[_BEFORE_IDS])
 async def disable(
-    request: Request, wanted: Annotated[NamedService, body(NamedService)], context: AdminDep, found: ServicesDep
+    request: Request, context: AdminDep, wanted: Annotated[NamedService, body(NamedService)], found: ServicesDep
 ) -> dict[str, Any]:
     with_reason = request.url.path.endswith("reason")
     if with_reason and wanted.disabled_reason is None:
@@ -64,7 +64,7 @@ async def disable(
 
 @router.put("/os-services/force-down", dependencies=[versions(11, 52)])
 async def force_down(
-    wanted: Annotated[NamedService, body(NamedService)], context: AdminDep, found: ServicesDep
+    context: AdminDep, wanted: Annotated[NamedService, body(NamedService)], found: ServicesDep
 ) -> dict[str, Any]:
     if wanted.forced_down is None:
         raise BadRequest("Missing forced_down field")
@@ -75,8 +75,8 @@ async def force_down(
 @router.put("/os-services/{service_id}", dependencies=[_WITH_IDS])
 async def change(
     service_id: str,
-    wanted: Annotated[ServiceChange, body(ServiceChange)],
     context: AdminDep,
+    wanted: Annotated[ServiceChange, body(ServiceChange)],
     found: ServicesDep,
     version: Version,
 ) -> dict[str, Any]:

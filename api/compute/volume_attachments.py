@@ -68,8 +68,8 @@ async def show(volume_id: str, server: ReadableServer, found: ServicesDep, versi
 @router.post("/servers/{server_id}/os-volume_attachments")
 async def attach(
     server: ChangeableServer,
-    wanted: Annotated[NewAttachmentRequest, body(NewAttachmentRequest)],
     context: MemberDep,
+    wanted: Annotated[NewAttachmentRequest, body(NewAttachmentRequest)],
     found: ServicesDep,
     version: Version,
 ) -> dict[str, Any]:
