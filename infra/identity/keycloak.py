@@ -39,22 +39,24 @@ class KeycloakProvider(Users, Projects, Roles):
     async def password_token(
         self, user: str, password: str, *, by_id: bool = False, project: str | None = None, system: bool = False
     ) -> str:
+        generation = self._tokens.generation
         name = await self.login_name(user) if by_id else user
         scope = await self._scope(project, system)
         # Whoever does not exist is asked for all the same: an answer at once would tell.
-        answer = await self._ask(
-            self._connection.openid.a_token(name or secrets.token_hex(16), password, scope=scope or BASE_SCOPE)
-        )
+        ask = self._connection.openid.a_token(name or secrets.token_hex(16), password, scope=scope or BASE_SCOPE)
+        token = await self._ask(ask)
         if scope is None:
             raise Unauthorized(REFUSED)
-        return await self._scoped(answer, project, system)
+        return await self._scoped(token, project, system, generation)
 
     async def rescope(self, token: str, *, project: str | None = None, system: bool = False) -> str:
+        generation = self._tokens.generation
         await self.verify(token)
         scope = await self._scope(project, system)
         if scope is None:
             raise Unauthorized(REFUSED)
-        return await self._scoped(await self._ask(self._connection.exchange(token, scope)), project, system)
+        exchanged = await self._ask(self._connection.exchange(token, scope))
+        return await self._scoped(exchanged, project, system, generation)
 
     async def _scope(self, project: str | None, system: bool) -> str | None:
         """The scope to ask Keycloak for; None if there is no such project."""
@@ -73,9 +75,9 @@ class KeycloakProvider(Users, Projects, Roles):
         except KeycloakError as error:
             raise refused(error, REFUSED) from error
 
-    async def _scoped(self, token: str, project: str | None, system: bool) -> str:
+    async def _scoped(self, token: str, project: str | None, system: bool, generation: int) -> str:
         """Keycloak gives a token without the scope where the user has no role in it."""
-        identity = await self.verify(token)
+        identity = await self._tokens.issued(token, generation)
         if (project is not None and identity.project_id is None) or (system and not identity.system):
             raise Unauthorized(REFUSED)
         return token

@@ -72,13 +72,28 @@ class Tokens:
     async def verify(self, token: str, *, allow_expired: bool = False) -> Identity:
         if len(token) > MAX_TOKEN_CHARACTERS or not token.isascii():
             raise Unauthorized(REFUSED)
-        digest = hashlib.sha256(token.encode()).digest()
+        digest = _digest(token)
         judged = self._recall(digest)
         if judged is None:
             judged = await self._judge_once(digest, token, allow_expired)
         if judged.identity is None or (judged.expired and not allow_expired):
             raise Unauthorized(REFUSED)
         return judged.identity
+
+    @property
+    def generation(self) -> int:
+        """Changes whenever what was known is forgotten."""
+        return self._generation
+
+    async def issued(self, token: str, generation: int) -> Identity:
+        """The identity of a token that Keycloak has given us just now: there is nothing newer to ask for.
+
+        ``generation`` is from before it was asked for; what was taken away since is found out at the next use.
+        """
+        claims, at = await self._checked(token), time.monotonic()
+        identity = await self._identity(claims, scope_of(claims, self._client))
+        self._keep(_digest(token), _Judged(identity, at, claims["exp"], False), generation)
+        return identity
 
     def forget(self) -> None:
         """Ask Keycloak anew for every token: something was revoked, taken away or disabled."""
@@ -112,14 +127,17 @@ class Tokens:
             except Unauthorized:
                 identity = None
             judged = _Judged(identity, at, claims["exp"], expired)
-            if generation == self._generation:
-                self._judged[digest] = judged
-                while len(self._judged) > _REMEMBERED:
-                    self._judged.popitem(last=False)
+            self._keep(digest, judged, generation)
             return judged
         finally:
             if generation == self._generation:
                 self._running.pop(digest, None)
+
+    def _keep(self, digest: bytes, judged: _Judged, generation: int) -> None:
+        if generation == self._generation:
+            self._judged[digest] = judged
+            while len(self._judged) > _REMEMBERED:
+                self._judged.popitem(last=False)
 
     async def _current(self, token: str) -> Identity:
         claims = await self._authority.introspect(token)
@@ -174,3 +192,8 @@ class Tokens:
         if kid not in self._keys:
             raise Unauthorized(REFUSED)
         return self._keys[kid]
+
+
+def _digest(token: str) -> bytes:
+    """What a token is remembered by, so that no copy of it lies about."""
+    return hashlib.sha256(token.encode()).digest()

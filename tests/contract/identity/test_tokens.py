@@ -1,108 +1,16 @@
-"""What every identity provider does: the one in memory, and the real one on a Keycloak server."""
+"""Signing in, scopes and the end of tokens, on every provider."""
 
-import asyncio
 import json
-import os
-import secrets
-import socket
-import subprocess
-import time
 from base64 import urlsafe_b64decode
-from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
-from infra.deploy import keycloak, realm
-from infra.domain.errors import Conflict, NotFound, Unauthorized, Unavailable
-from infra.domain.identity import Project, User
-from infra.identity.fake import FakeIdentity
+from infra.domain.errors import Unauthorized, Unavailable
 from infra.identity.keycloak import KeycloakProvider
-from infra.identity.provider import IdentityProvider, ServiceTokens
 from infra.identity.service import ClientCredentials
-from infra.settings import KeycloakSettings, Settings
-
-PASSWORD = "correct horse"
-
-
-@dataclass
-class World:
-    provider: IdentityProvider
-    service: ServiceTokens
-    user: User
-    project: Project
-
-    async def token(self, *, system: bool = False, scoped: bool = True) -> str:
-        project = self.project.id if scoped and not system else None
-        return await self.provider.password_token(self.user.name, PASSWORD, project=project, system=system)
-
-
-def unique(prefix: str) -> str:
-    return f"{prefix}-{secrets.token_hex(4)}"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def server_settings(state: Path) -> Settings:
-    """Settings of a server of its own, on the distribution that the developer stack keeps."""
-    kept = Settings().state / "keycloak-dist"
-    kept.mkdir(parents=True, exist_ok=True)
-    (state / "keycloak-dist").symlink_to(kept)
-    secret, worker_secret = SecretStr(secrets.token_urlsafe(16)), SecretStr(secrets.token_urlsafe(16))
-    return Settings(
-        state_dir=state,
-        keycloak=KeycloakSettings(
-            url=f"http://127.0.0.1:{free_port()}",
-            client_secret=secret,
-            worker_client_secret=worker_secret,
-            introspection_seconds=0,
-        ),
-    )
-
-
-@pytest.fixture(scope="session")
-def keycloak_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
-    """Settings of a Keycloak server with an empty realm, started for this run."""
-    settings = server_settings(tmp_path_factory.mktemp("keycloak"))
-    keycloak.install(settings)
-    keycloak.write_realm(settings, realm.realm(settings))
-    log = (settings.state / "log").open("wb")
-    environment = {**os.environ, **keycloak.environment(settings)}
-    server = subprocess.Popen(keycloak.command(settings), env=environment, stdout=log, stderr=log)
-    try:
-        deadline = time.monotonic() + 180
-        while not keycloak.answers(settings):
-            assert server.poll() is None, (settings.state / "log").read_text()
-            assert time.monotonic() < deadline, "Keycloak does not answer."
-        yield settings
-    finally:
-        server.terminate()
-        server.wait(60)
-        log.close()
-
-
-@pytest.fixture(params=["fake", pytest.param("keycloak", marks=pytest.mark.keycloak)])
-async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    """A provider that asks for the state of things each time, with a user who is member of a project."""
-    provider: IdentityProvider
-    service: ServiceTokens
-    if request.param == "fake":
-        provider = service = FakeIdentity(remember_seconds=0)
-    else:
-        settings = request.getfixturevalue("keycloak_server")
-        provider, service = KeycloakProvider(settings), ClientCredentials(settings.keycloak)
-    user = await provider.create_user(unique("User"), PASSWORD)
-    project = await provider.create_project(unique("Project"), "first")
-    await provider.grant(user.id, project.id, "member")
-    yield World(provider, service, user, project)
-    await provider.close()
+from infra.settings import Settings
+from tests.contract.identity.conftest import PASSWORD, World, free_port, unique
 
 
 async def test_a_project_token_says_who_where_and_which_roles(world: World) -> None:
@@ -242,105 +150,6 @@ async def test_the_workers_token(world: World) -> None:
     identity = await world.provider.verify(token)
     assert identity.roles == {"service"}
     assert identity.project_id is None
-
-
-async def test_projects(world: World) -> None:
-    provider, name = world.provider, unique("Ünïcode & <b>'\"/..;%")
-    made = await provider.create_project(name, "what it is for")
-    assert await provider.project(made.id) == made
-    assert await provider.projects(name) == [made]
-    assert made in await provider.projects()
-    with pytest.raises(Conflict):
-        await provider.create_project(name)
-    changed = await provider.update_project(made.id, name=name + "2", description="", enabled=False)
-    assert (changed.name, changed.description, changed.enabled) == (name + "2", "", False)
-    assert await provider.project(made.id) == changed
-    assert await provider.projects(name) == []
-    with pytest.raises(Conflict):
-        await provider.update_project(made.id, name=world.project.name)
-    await provider.delete_project(made.id)
-    for call in (provider.project, provider.delete_project):
-        with pytest.raises(NotFound):
-            await call(made.id)
-    with pytest.raises(NotFound):
-        await provider.project("../../../master")
-
-
-async def test_users(world: World) -> None:
-    provider, name = world.provider, unique("Anna.Übung@example")
-    made = await provider.create_user(name, PASSWORD, "anna@example.org", description="first of her name")
-    assert (made.name, made.email, made.description) == (name, "anna@example.org", "first of her name")
-    assert await provider.user(made.id) == made
-    assert await provider.users(name) == [made]
-    assert made in await provider.users()
-    with pytest.raises(Conflict):
-        await provider.create_user(name, None)
-    token = await provider.password_token(name, PASSWORD)
-    changed = await provider.update_user(made.id, name=name + "2", password="another", email="a@example.org")
-    assert (changed.name, changed.email) == (name + "2", "a@example.org")
-    assert await provider.user(made.id) == changed
-    with pytest.raises(Unauthorized):
-        await provider.password_token(changed.name, PASSWORD)
-    assert await provider.password_token(changed.name, "another")
-    assert token
-    await provider.delete_user(made.id)
-    for call in (provider.user, provider.delete_user, provider.user_projects):
-        with pytest.raises(NotFound):
-            await call(made.id)
-
-
-async def test_names_of_one_letter(world: World) -> None:
-    for name in "qx":
-        for left in await world.provider.users(name):
-            await world.provider.delete_user(left.id)
-        user = await world.provider.create_user(name, PASSWORD)
-        assert (await world.provider.verify(await world.provider.password_token(name, PASSWORD))).user_id == user.id
-
-
-async def test_role_assignments(world: World) -> None:
-    provider, user, project = world.provider, world.user, world.project
-    await provider.grant(user.id, project.id, "reader")
-    await provider.grant(user.id, project.id, "reader")
-    await provider.grant(user.id, None, "manager")
-    assert await provider.roles_of(user.id, project.id) == ["member", "reader"]
-    assert await provider.roles_of(user.id, None) == ["manager"]
-    mine = {(user.id, project.id, "member"), (user.id, project.id, "reader"), (user.id, None, "manager")}
-    assert set(await provider.assignments(user_id=user.id)) == mine
-    assert mine <= set(await provider.assignments())
-    assert set(await provider.assignments(project_id=project.id)) == {item for item in mine if item[1]}
-    assert [found.id for found in await provider.user_projects(user.id)] == [project.id]
-    other = await provider.create_user(unique("other"), None)
-    assert await provider.roles_of(other.id, project.id) == []
-    for arguments in (
-        (user.id, project.id, "cook"),
-        ("0" * 32, project.id, "member"),
-        (user.id, "0" * 32, "member"),
-        (user.id, "../x", "member"),
-    ):
-        with pytest.raises(NotFound):
-            await provider.grant(*arguments)
-    for arguments in ((other.id, project.id, "member"), (other.id, None, "admin"), (user.id, project.id, "admin")):
-        with pytest.raises(NotFound):
-            await provider.revoke_role(*arguments)
-
-
-async def test_more_projects_than_a_page_holds(world: World) -> None:
-    made = [await world.provider.create_project(unique("many")) for _ in range(12)]
-    for project in made:
-        await world.provider.grant(world.user.id, project.id, "reader")
-    everything = {project.id for project in await world.provider.projects()}
-    assert {project.id for project in made} <= everything
-    mine = {project.id for project in await world.provider.user_projects(world.user.id)}
-    assert {project.id for project in made} <= mine
-    for project in made:
-        await world.provider.delete_project(project.id)
-
-
-async def test_grants_at_the_same_moment_all_hold(world: World) -> None:
-    users = [await world.provider.create_user(unique("u"), None) for _ in range(4)]
-    await asyncio.gather(*(world.provider.grant(user.id, world.project.id, "manager") for user in users))
-    held = await world.provider.assignments(project_id=world.project.id)
-    assert {(user.id, world.project.id, "manager") for user in users} <= set(held)
 
 
 @pytest.mark.keycloak
