@@ -266,6 +266,34 @@ class _Work:
                 db.write_now(claims.release, server, 1)
 
 
+def test_a_claim_waits_for_the_one_before_it_on_the_same_host_and_then_counts_it(database: Database) -> None:
+    add(database, "a")
+    outcome: list[str] = []
+
+    def second() -> None:
+        own = Database(database.url)
+        try:
+            own.write_now(claims.claim, claim("second", "a", memory_mb=8192))
+            outcome.append("claimed")
+        except ClaimLost:
+            outcome.append("lost")
+        finally:
+            own.close()
+
+    waiting = threading.Thread(target=second)
+
+    def first(session: Session) -> None:
+        claims.claim(session, claim("first", "a", memory_mb=8192))
+        waiting.start()
+        waiting.join(1)
+        assert waiting.is_alive(), "the second claim was decided before the first was"
+
+    database.write_now(first)
+    waiting.join(60)
+    assert outcome == ["lost"]
+    check_sums(database)
+
+
 def test_callers_at_once_never_overcommit(database: Database) -> None:
     add(database, "a", "b")
     work = _Work(["a", "b"], 20)
