@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from infra.db import hosts
+from sqlmodel import Session
+
+from infra.db import claims, groups, hosts
 from infra.db.engine import Database
 from infra.domain.host import Claim, HostReport, Inventory
 
@@ -25,3 +27,23 @@ def claim(
     server_id: str, host: str, *, attempt: int = 1, vcpus: int = 1, memory_mb: int = 512, disk_gb: int = 1
 ) -> Claim:
     return Claim(server_id=server_id, host=host, attempt=attempt, vcpus=vcpus, memory_mb=memory_mb, disk_gb=disk_gb)
+
+
+def group(session: Session, policy: str, members: list[str], rule: int = 1) -> None:
+    """A group ``g`` of servers."""
+    groups.create(session, id="g", project_id="p", user_id="u", name="g", policy=policy, max_server_per_host=rule)
+    for member in members:
+        groups.add_member(session, "g", member)
+
+
+def check_sums(db: Database) -> None:
+    """What hosts count as claimed is the sum of the claims, and within capacity."""
+    held = db.read_now(claims.everywhere)
+    for host in db.read_now(hosts.snapshot):
+        own = [claim for claim in held if claim.host == host.name]
+        sums = (sum(c.vcpus for c in own), sum(c.memory_mb for c in own), sum(c.disk_gb for c in own), len(own))
+        assert sums == (host.vcpus_claimed, host.memory_mb_claimed, host.disk_gb_claimed, host.servers)
+        capacity = host.report.inventory.capacity
+        assert host.vcpus_claimed <= capacity.vcpus
+        assert host.memory_mb_claimed <= capacity.memory_mb
+        assert host.disk_gb_claimed <= capacity.disk_gb

@@ -1,44 +1,20 @@
 """Claims never overcommit a host, never break a group's policy, and stay closed once they are."""
 
-import multiprocessing
-import random
-import threading
 from collections import Counter
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from sqlmodel import Session
 
-from infra.db import claims, groups, hosts
+from infra.db import claims, hosts
 from infra.db.engine import Database
 from infra.db.types import now
 from infra.domain.errors import ClaimLost, Fenced
 from infra.domain.host import Claim
-from tests.contract.hosts_help import INVENTORY, add, claim
+from tests.contract.hosts_help import INVENTORY, add, check_sums, claim, group
 
 
 def _claim(db: Database, wanted: Claim) -> Claim:
     return db.write_now(claims.claim, wanted)
-
-
-def _group(session: Session, policy: str, members: list[str], rule: int = 1) -> None:
-    groups.create(session, id="g", project_id="p", user_id="u", name="g", policy=policy, max_server_per_host=rule)
-    for member in members:
-        groups.add_member(session, "g", member)
-
-
-def check_sums(db: Database) -> None:
-    """What hosts count as claimed is the sum of the claims, and within capacity."""
-    held = db.read_now(claims.everywhere)
-    for host in db.read_now(hosts.snapshot):
-        own = [claim for claim in held if claim.host == host.name]
-        sums = (sum(c.vcpus for c in own), sum(c.memory_mb for c in own), sum(c.disk_gb for c in own), len(own))
-        assert sums == (host.vcpus_claimed, host.memory_mb_claimed, host.disk_gb_claimed, host.servers)
-        capacity = host.report.inventory.capacity
-        assert host.vcpus_claimed <= capacity.vcpus
-        assert host.memory_mb_claimed <= capacity.memory_mb
-        assert host.disk_gb_claimed <= capacity.disk_gb
 
 
 def test_a_claim_is_held_and_counted_and_bumps_the_generation(database: Database) -> None:
@@ -160,7 +136,7 @@ def test_quarantine_without_a_claim_fences_it(database: Database) -> None:
 
 def test_anti_affinity_is_checked_with_the_claim(database: Database) -> None:
     add(database, "a", "b")
-    database.write_now(_group, "anti-affinity", ["s1", "s2", "s3"], 2)
+    database.write_now(group, "anti-affinity", ["s1", "s2", "s3"], 2)
     _claim(database, claim("s1", "a"))
     _claim(database, claim("s2", "a"))
     with pytest.raises(ClaimLost, match="Anti-affinity"):
@@ -179,7 +155,7 @@ def test_anti_affinity_is_checked_with_the_claim(database: Database) -> None:
 
 def test_affinity_is_checked_with_the_claim(database: Database) -> None:
     add(database, "a", "b")
-    database.write_now(_group, "affinity", ["s1", "s2"])
+    database.write_now(group, "affinity", ["s1", "s2"])
     _claim(database, claim("s1", "a"))
     with pytest.raises(ClaimLost, match="Affinity"):
         _claim(database, claim("s2", "b"))
@@ -188,7 +164,7 @@ def test_affinity_is_checked_with_the_claim(database: Database) -> None:
 
 def test_affinity_does_not_follow_a_guest_in_quarantine(database: Database) -> None:
     add(database, "a", "b")
-    database.write_now(_group, "affinity", ["s1", "s2"])
+    database.write_now(group, "affinity", ["s1", "s2"])
     _claim(database, claim("s1", "a"))
     database.write_now(claims.quarantine, "s1", 1)
     _claim(database, claim("s2", "b"))
@@ -196,7 +172,7 @@ def test_affinity_does_not_follow_a_guest_in_quarantine(database: Database) -> N
 
 def test_soft_policies_forbid_nothing(database: Database) -> None:
     add(database, "a")
-    database.write_now(_group, "soft-anti-affinity", ["s1", "s2"])
+    database.write_now(group, "soft-anti-affinity", ["s1", "s2"])
     _claim(database, claim("s1", "a"))
     _claim(database, claim("s2", "a"))
 
@@ -215,170 +191,3 @@ def test_old_tombstones_are_forgotten_and_young_ones_kept(database: Database) ->
     database.write_now(claims.release, "s", 1)
     assert database.write_now(claims.forget_closed, now() - timedelta(hours=1)) == 0
     assert database.write_now(claims.forget_closed, now() + timedelta(hours=1)) == 1
-
-
-class _Callers:
-    """Threads with an engine each, as so many scheduler processes have, that start at the same moment."""
-
-    def __init__(self, db: Database, count: int) -> None:
-        self.db, self.count = db, count
-        self.errors: list[BaseException] = []
-
-    def run(self, work: Callable[[Database, int], None]) -> None:
-        barrier = threading.Barrier(self.count)
-
-        def one(number: int) -> None:
-            own = Database(self.db.url)
-            try:
-                barrier.wait(30)
-                work(own, number)
-            except BaseException as error:
-                self.errors.append(error)
-            finally:
-                own.close()
-
-        threads = [threading.Thread(target=one, args=(number,)) for number in range(self.count)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(120)
-        assert not self.errors, self.errors
-
-
-class _Work:
-    """Claims and releases at random, as many callers do at once."""
-
-    def __init__(self, host_names: list[str], servers: int) -> None:
-        self.host_names, self.servers = host_names, servers
-        self.lost = 0
-
-    def __call__(self, db: Database, number: int) -> None:
-        dice = random.Random(number)
-        for index in range(self.servers):
-            server = f"s{number}-{index}"
-            wanted = claim(server, dice.choice(self.host_names), vcpus=dice.randint(1, 3), memory_mb=1024)
-            try:
-                db.write_now(claims.claim, wanted)
-            except ClaimLost:
-                self.lost += 1
-                continue
-            if dice.random() < 0.3:
-                db.write_now(claims.release, server, 1)
-
-
-def test_a_claim_waits_for_the_one_before_it_on_the_same_host_and_then_counts_it(database: Database) -> None:
-    add(database, "a")
-    outcome: list[str] = []
-
-    def second() -> None:
-        own = Database(database.url)
-        try:
-            own.write_now(claims.claim, claim("second", "a", memory_mb=8192))
-            outcome.append("claimed")
-        except ClaimLost:
-            outcome.append("lost")
-        finally:
-            own.close()
-
-    waiting = threading.Thread(target=second)
-
-    def first(session: Session) -> None:
-        claims.claim(session, claim("first", "a", memory_mb=8192))
-        waiting.start()
-        waiting.join(1)
-        assert waiting.is_alive(), "the second claim was decided before the first was"
-
-    database.write_now(first)
-    waiting.join(60)
-    assert outcome == ["lost"]
-    check_sums(database)
-
-
-def test_callers_at_once_never_overcommit(database: Database) -> None:
-    add(database, "a", "b")
-    work = _Work(["a", "b"], 20)
-    _Callers(database, 6).run(work)
-    check_sums(database)
-    assert work.lost, "there was room for all: nothing was shown"
-
-
-def test_members_claimed_at_once_never_share_a_host_under_anti_affinity(database: Database) -> None:
-    names = ["a", "b", "c"]
-    add(database, *names)
-    members = [f"s{number}" for number in range(8)]
-    database.write_now(_group, "anti-affinity", members)
-    placed: list[str] = []
-
-    def work(db: Database, number: int) -> None:
-        for host in names:
-            try:
-                placed.append(db.write_now(claims.claim, claim(members[number], host)).host)
-                return
-            except ClaimLost:
-                continue
-
-    _Callers(database, len(members)).run(work)
-    assert sorted(placed) == names
-    check_sums(database)
-
-
-def test_members_claimed_at_once_all_share_one_host_under_affinity(database: Database) -> None:
-    add(database, "a", "b")
-    members = [f"s{number}" for number in range(6)]
-    database.write_now(_group, "affinity", members)
-
-    def work(db: Database, number: int) -> None:
-        order = ["a", "b"] if number % 2 else ["b", "a"]
-        for host in order:
-            try:
-                db.write_now(claims.claim, claim(members[number], host))
-                return
-            except ClaimLost:
-                continue
-
-    _Callers(database, len(members)).run(work)
-    held = database.read_now(claims.everywhere)
-    assert len(held) == len(members)
-    assert len({claim.host for claim in held}) == 1
-
-
-def test_claim_and_release_of_one_attempt_at_once_leave_nothing(database: Database) -> None:
-    add(database, "a")
-
-    def work(db: Database, number: int) -> None:
-        for index in range(15):
-            try:
-                if number % 2:
-                    db.write_now(claims.release_all if number == 3 else claims.release, f"s{index}", *_attempt(number))
-                else:
-                    db.write_now(claims.claim, claim(f"s{index}", "a", memory_mb=1, disk_gb=0))
-            except (Fenced, ClaimLost):
-                continue
-
-    _Callers(database, 4).run(work)
-    assert database.read_now(claims.everywhere) == []
-    check_sums(database)
-
-
-def _attempt(number: int) -> tuple[int, ...]:
-    return () if number == 3 else (1,)
-
-
-def _claim_in_process(url: str, number: int) -> None:
-    db = Database(url)
-    _Work(["a"], 15)(db, number)
-    db.close()
-
-
-def test_processes_at_once_never_overcommit(database: Database) -> None:
-    add(database, "a")
-    context = multiprocessing.get_context("spawn")
-    url = database.url.render_as_string(hide_password=False)
-    processes = [context.Process(target=_claim_in_process, args=(url, number)) for number in range(3)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(120)
-    assert [process.exitcode for process in processes] == [0, 0, 0]
-    check_sums(database)
-    assert database.read_now(hosts.get, "a").vcpus_claimed > 0

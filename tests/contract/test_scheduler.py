@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlmodel import Session, col, update
 
-from infra.db import aggregates, claims, groups, hosts
+from infra.db import aggregates, claims, hosts
 from infra.db.engine import Database
 from infra.db.tables.hosts import HostRow
 from infra.db.types import now
@@ -15,19 +15,12 @@ from infra.domain.errors import BadRequest, Fenced
 from infra.domain.placement import Unplaceable
 from infra.scheduler.service import Scheduler
 from infra.settings import SchedulerSettings
-from tests.contract.hosts_help import add, claim
-from tests.contract.test_claims import check_sums
+from tests.contract.hosts_help import add, check_sums, claim, group
 from tests.unit.scheduler.worlds import request
 
 
 def _scheduler(db: Database, **options: Any) -> Scheduler:
     return Scheduler(db, SchedulerSettings(**options))
-
-
-def _group(session: Session, policy: str, members: list[str]) -> None:
-    groups.create(session, id="g", project_id="p", user_id="u", name="g", policy=policy)
-    for member in members:
-        groups.add_member(session, "g", member)
 
 
 async def test_it_claims_the_best_host_and_says_why(database: Database) -> None:
@@ -149,7 +142,7 @@ async def test_it_follows_hosts_that_come_change_and_go(database: Database) -> N
 
 async def test_groups_and_hints_are_looked_up(database: Database) -> None:
     add(database, "a", "b")
-    database.write_now(_group, "anti-affinity", ["s1", "s2", "s3"])
+    database.write_now(group, "anti-affinity", ["s1", "s2", "s3"])
     scheduler = _scheduler(database, enabled_filters=("SameHostFilter", "DifferentHostFilter"))
     first = (await scheduler.claim(request("s1"), 1)).host
     second = (await scheduler.claim(request("s2"), 1)).host
@@ -197,7 +190,7 @@ async def test_schedulers_at_once_fill_every_room_and_not_one_more(database: Dat
 async def test_anti_affine_members_at_once_spread_or_are_refused(database: Database) -> None:
     add(database, "a", "b", "c")
     members = [f"s{number}" for number in range(5)]
-    database.write_now(_group, "anti-affinity", members)
+    database.write_now(group, "anti-affinity", members)
     schedulers = [_scheduler(database) for _ in members]
     outcomes = await asyncio.gather(
         *(scheduler.claim(request(member), 1) for scheduler, member in zip(schedulers, members, strict=True)),
