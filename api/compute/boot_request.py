@@ -13,6 +13,7 @@ from infra.settings import Settings
 
 _ALPHABET = string.ascii_letters + string.digits
 _PASSWORD_LENGTH = 12
+_LONGEST_KEY = 255
 
 
 def server_spec(request: CreateServerRequest, context: Context, settings: Settings) -> ServerSpec:
@@ -57,6 +58,13 @@ def server_spec(request: CreateServerRequest, context: Context, settings: Settin
         min_count=count,
         max_count=max(wanted.max_count or count, count),
     )
+
+
+def idempotency_key(header: str | None) -> str | None:
+    """Raises BadRequest if the key is empty, too long, or not plain text."""
+    if header is not None and not (0 < len(header) <= _LONGEST_KEY and header.isascii() and header.isprintable()):
+        raise BadRequest(f"Idempotency-Key must be 1 to {_LONGEST_KEY} plain characters.")
+    return header
 
 
 def canonical(id: str) -> str:

@@ -30,14 +30,21 @@ router = APIRouter()
 
 @router.post("/servers", status_code=202)
 async def create(
+    request: Request,
     context: MemberDep,
     wanted: Annotated[CreateServerRequest, body(CreateServerRequest)],
     found: ServicesDep,
 ) -> Response:
-    """Answers as soon as the request is durable and the row is there; raises what refuses it."""
+    """Answers as soon as the request is durable and the row is there; raises what refuses it.
+
+    A client that sends an ``Idempotency-Key`` may repeat the request: it gets the server of the first one.
+    """
     spec = boot_request.server_spec(wanted, context, found.settings)
-    await found.db.read(precheck, spec, context)
-    booted = await start.boot(found, context, spec)
+    key = boot_request.idempotency_key(request.headers.get("idempotency-key"))
+    if key is None:
+        # A repeat must not be refused for what its own server holds; admission knows one from the other.
+        await found.db.read(precheck, spec, context)
+    booted = await start.boot(found, context, spec, idempotency_key=key)
     if wanted.server.return_reservation_id:
         return JSONResponse({"reservation_id": booted.reservation_id}, 202)
     server_id, base = booted.server_ids[0], found.settings.api_url

@@ -83,6 +83,7 @@ class Starts:
     """What was asked of ``api.start``."""
 
     specs: list[ServerSpec] = field(default_factory=list)
+    keys: list[str | None] = field(default_factory=list)
     verbs: list[tuple[str, Verb]] = field(default_factory=list)
     deleted: list[str] = field(default_factory=list)
     attached: list[tuple[str, str, bool]] = field(default_factory=list)
@@ -93,8 +94,11 @@ class Starts:
     def nothing(self) -> bool:
         return not (self.specs or self.verbs or self.deleted or self.attached or self.detached or self.console)
 
-    async def boot(self, services: Services, context: Context, spec: ServerSpec, **_: Any) -> start.Booted:
+    async def boot(
+        self, services: Services, context: Context, spec: ServerSpec, *, idempotency_key: str | None = None
+    ) -> start.Booted:
         self.specs.append(spec)
+        self.keys.append(idempotency_key)
         request = admission.Request(
             server_ids=tuple(str(uuid.uuid4()) for _ in range(spec.max_count)),
             reservation_id=f"r-{len(self.specs)}",

@@ -234,6 +234,16 @@ async def test_quota_is_checked_before_anything_is_started(world: World) -> None
     assert world.db.read_now(servers.count) == 1
 
 
+async def test_a_keyed_request_is_left_to_admission_which_knows_a_repeat(lite: World) -> None:
+    lite.db.write_now(quotas.put, ALICE, {"instances": 1})
+    await lite.call("POST", "/v2.1/servers", boot_body(), headers={"Idempotency-Key": "k-1"}, status=202)
+    assert lite.starts.keys == ["k-1"]
+    for wrong in ("", "x" * 256, "a\tb"):
+        await lite.call("POST", "/v2.1/servers", boot_body(), headers={"Idempotency-Key": wrong}, status=400)
+    await lite.call("POST", "/v2.1/servers", boot_body(), status=403)
+    assert lite.starts.keys == ["k-1"]
+
+
 async def test_an_image_must_be_active_and_fit(world: World) -> None:
     world.db.write_now(images.set_active, IMAGE, False)
     await world.call("POST", "/v2.1/servers", boot_body(), status=400)
