@@ -57,6 +57,7 @@ class Door:
         # Starlette takes root_path off the front of the path.
         full = f"/{service}{path}"
         inner = {**scope, "path": full, "raw_path": full.encode(), "root_path": f"/{service}", "request_id": request_id}
+        inner["trailing_slash"] = scope["path"].endswith("/")
         await app(inner, receive, tagged)
 
 

@@ -12,6 +12,7 @@ from api.deps import Services, ServicesDep, sub_application
 from api.image import data, members, patch, query, schemas
 from api.image.json_schemas import SCHEMAS
 from api.image.views import changeable, image_view, versions
+from api.trailing import NoEmptyId
 from infra.db import images
 from infra.db.types import now
 from infra.domain.errors import BadRequest, Forbidden, NotFound
@@ -21,6 +22,7 @@ from infra.domain.image import Image
 def build(services: Services) -> FastAPI:
     app = sub_application("Kilonova image service", services)
     faults.install(app, faults.identity_style)
+    app.add_middleware(NoEmptyId, style=faults.identity_style)
     _discovery(app)
     _images(app)
     _data(app)

@@ -12,10 +12,10 @@ from fastapi.responses import JSONResponse
 from sqlmodel import Session
 
 from api.volume import volumes as verbs
-from api.volume.schemas import Attach, Detach, Extend, ResetStatus, SetBootable, SetReadOnly, UploadImage
+from api.volume.schemas import Attach, Detach, Extend, ResetStatus, Retype, SetBootable, SetReadOnly, UploadImage
 from api.volume.views import type_view
 from api.volume.wire import Call, WriteCall, check, timestamp
-from infra.db import images, volume_attachments, volumes
+from infra.db import images, volume_attachments, volume_types, volumes
 from infra.db.types import now
 from infra.domain.errors import BadRequest, Conflict, Forbidden, NotFound
 from infra.domain.image import Image
@@ -134,6 +134,17 @@ async def _force_delete(call: Call, volume_id: str, argument: Any) -> None:
     await verbs.delete_volume(call, volume_id, force=True)
 
 
+async def _retype(call: Call, volume_id: str, argument: Any) -> None:
+    await call.services.db.write(_retype_now, call, volume_id, check(Retype, argument).new_type)
+
+
+def _retype_now(session: Session, call: Call, volume_id: str, wanted: str) -> None:
+    """All types are files of the same kind: only the name changes."""
+    new_type = volume_types.get(session, wanted)
+    volumes.move(session, volume_id, call.project, ("available",), "available")
+    volumes.update(session, volume_id, call.project, {"volume_type": new_type.name})
+
+
 async def _upload(call: Call, volume_id: str, argument: Any) -> Response:
     wanted = check(UploadImage, argument)
     if wanted.visibility == "public" and not call.context.is_admin:
@@ -205,6 +216,7 @@ ACTIONS: dict[str, Act] = {
     "os-extend": _extend,
     "os-set_bootable": _set_bootable,
     "os-update_readonly_flag": _set_read_only,
+    "os-retype": _retype,
     "os-reset_status": _reset_status,
     "os-force_delete": _force_delete,
     "os-volume_upload_image": _upload,

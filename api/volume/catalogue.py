@@ -15,6 +15,19 @@ from infra.db.types import now
 from infra.domain.errors import BadRequest, NotFound
 from infra.domain.volume import DEFAULT_TYPE, VolumeType
 
+EXTENSIONS = {
+    "os-availability-zone": "AvailabilityZones",
+    "os-hosts": "Hosts",
+    "os-quota-sets": "Quotas",
+    "os-services": "Services",
+    "os-types-extra-specs": "TypesExtraSpecs",
+    "os-types-manage": "TypesManage",
+    "os-volume-actions": "VolumeActions",
+    "os-extended-snapshot-attributes": "ExtendedSnapshotAttributes",
+    "os-vol-tenant-attr": "VolumeTenantAttribute",
+    "os-vol-image-meta": "VolumeImageMetadata",
+}
+
 
 def add_to(app: FastAPI) -> None:
     _offers(app)
@@ -29,7 +42,19 @@ def _offers(app: FastAPI) -> None:
 
     @app.get("/v3/extensions")
     async def extensions(call: ReadCall) -> dict[str, Any]:
-        return {"extensions": []}
+        return {"extensions": [_extension(alias, name) for alias, name in EXTENSIONS.items()]}
+
+    @app.get("/v3/os-hosts")
+    async def hosts(call: AdminCall) -> dict[str, Any]:
+        host = {
+            "host_name": HOST.partition("#")[0],
+            "service": "cinder-volume",
+            "zone": ZONE,
+            "service-status": "available",
+            "service-state": "enabled",
+            "last-update": timestamp(now()),
+        }
+        return {"hosts": [host]}
 
     @app.get("/v3/os-services")
     async def services(call: AdminCall) -> dict[str, Any]:
@@ -42,6 +67,10 @@ def _offers(app: FastAPI) -> None:
             "updated_at": timestamp(now()),
         }
         return {"services": [service]}
+
+
+def _extension(alias: str, name: str) -> dict[str, Any]:
+    return {"alias": alias, "name": name, "description": name, "links": [], "updated": "2024-03-25T00:00:00+00:00"}
 
 
 def _types(app: FastAPI) -> None:

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from api import faults
 from api.deps import Services, ServicesDep, sub_application
+from api.trailing import NoEmptyId
 from api.volume import actions, attachments, catalogue, metadata, quotas, snapshots, volumes
 from api.volume.microversion import MAXIMUM, Microversions
 from api.volume.views import versions
@@ -17,6 +18,7 @@ def build(services: Services) -> FastAPI:
     app = sub_application("Kilonova volume service", services)
     faults.install(app, faults.compute_style)
     app.add_middleware(Microversions)
+    app.add_middleware(NoEmptyId, style=faults.compute_style)
     _discovery(app)
     volumes.add_to(app)
     metadata.add_to(app)

@@ -144,6 +144,11 @@ class UploadImage(_Lenient):
     force: Flag = False
 
 
+class Retype(_Lenient):
+    new_type: Name
+    migration_policy: Literal["never", "on-demand"] = "never"
+
+
 class Connector(_Lenient):
     host: Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_LINE)]
     attempt: Annotated[int, Field(ge=0, le=MAX_SIZE)] = 0
@@ -172,7 +177,7 @@ class Complete(_Lenient):
 
 
 class NewSnapshot(_Body):
-    volume_id: Id
+    volume_id: Id | None
     name: Name | None = None
     display_name: Name | None = None
     description: Description | None = None

@@ -69,7 +69,7 @@ def add_to(app: FastAPI) -> None:
 
 
 def _insert(session: Session, call: Call, new: NewSnapshot) -> Snapshot:
-    volume = volumes.get(session, new.volume_id, call.project)
+    volume = volumes.get(session, str(new.volume_id), call.project)
     snapshot = Snapshot(
         id=str(uuid.uuid4()),
         volume_id=volume.id,

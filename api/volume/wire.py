@@ -159,14 +159,15 @@ def page(found: Sequence[Any], params: QueryParams) -> tuple[list[Any], str | No
     """The page asked for, and the query of the next one.
 
     Raises:
-        BadRequest: ``limit`` or ``offset`` is no number, or the marker is not in the list.
+        BadRequest: ``limit`` or ``offset`` is no number.
+        NotFound: the marker is not in the list.
     """
     limit, offset, marker = _number(params, "limit"), _number(params, "offset") or 0, params.get("marker")
     start = 0
     if marker is not None:
         ids = [thing.id for thing in found]
         if marker not in ids:
-            raise BadRequest("The marker is not in the list.")
+            raise NotFound(f"The marker {marker[:64]} could not be found.")
         start = ids.index(marker) + 1
     size = MAX_LIMIT if limit is None else min(limit, MAX_LIMIT)
     shown = list(found[start + offset : start + offset + size])

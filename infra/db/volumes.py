@@ -85,7 +85,7 @@ def all_of(session: Session, project_id: str | None = None) -> list[Volume]:
 
 
 def update(session: Session, volume_id: str, project_id: str | None, changes: Mapping[str, Any]) -> Volume:
-    """Set ``name``, ``description``, ``bootable``, ``read_only``, ``metadata`` or ``image_metadata``."""
+    """Set ``name``, ``description``, ``bootable``, ``read_only``, ``volume_type`` or ``metadata``."""
     row = existing(session, volume_id, project_id, lock=True)
     for name, value in changes.items():
         setattr(row, "volume_metadata" if name == "metadata" else name, value)

@@ -57,6 +57,7 @@ class Prefixed:
         if path == f"/{self.name}":
             path += "/"
         inner = {**scope, "path": path, "root_path": f"/{self.name}", "request_id": f"req-{uuid.uuid4()}"}
+        inner["trailing_slash"] = scope["path"].endswith("/")
         await self.app(inner, receive, send)
 
 

@@ -218,6 +218,13 @@ async def test_a_protected_image_is_kept(world: World) -> None:
         assert (await client.delete(f"/v2/images/{image['id']}")).status_code == 204
 
 
+async def test_an_empty_id_is_no_image(world: World) -> None:
+    async with world.client() as client:
+        for method in ("GET", "DELETE", "PATCH"):
+            assert (await client.request(method, "/v2/images/")).status_code == 404
+        assert (await client.get("/v2/")).status_code == 200
+
+
 async def test_tags_come_and_go(world: World) -> None:
     image = await create(world)
     path = f"/v2/images/{image['id']}"

@@ -86,11 +86,13 @@ async def test_a_new_volume_becomes_available(world: World) -> None:
     assert world.services.volumes.volumes() == [made["id"]]
 
 
-async def test_both_forms_of_url_and_trailing_slashes(world: World) -> None:
+async def test_both_forms_of_url_and_an_empty_id(world: World) -> None:
     made = await create(world)
     async with world.client() as client:
-        for path in (f"/v3/{DEMO}/volumes", "/v3/volumes/"):
+        for path in (f"/v3/{DEMO}/volumes", "/v3/volumes"):
             assert [one["id"] for one in (await client.get(path)).json()["volumes"]] == [made["id"]]
+        for method in ("GET", "PUT", "DELETE"):
+            assert (await client.request(method, "/v3/volumes/", json={})).status_code == 404
         links = (await client.get(f"/v3/{DEMO}/volumes/{made['id']}")).json()["volume"]["links"]
         assert links[0]["href"].endswith(f"/volume/v3/{DEMO}/volumes/{made['id']}")
         assert (await client.get(f"/v3/{OTHER}/volumes")).status_code == 404
@@ -294,7 +296,6 @@ async def test_lists_filter_sort_and_page(world: World) -> None:
             {"limit": "x"},
             {"sort": "size:up"},
             {"sort_key": "secret"},
-            {"marker": "x"},
             {"metadata": "x"},
         ):
             assert (await client.get("/v3/volumes", params=bad)).status_code == 400
@@ -339,6 +340,15 @@ async def test_flags(world: World) -> None:
         assert (await act(world, volume_id, "os-update_readonly_flag", {"readonly": flag})).status_code == 202
         found = await show(world, volume_id)
         assert (found["bootable"], found["metadata"]["readonly"]) == (str(flag).lower(), str(flag))
+
+
+async def test_retyping_renames(world: World) -> None:
+    volume_id = (await create(world))["id"]
+    assert (await act(world, volume_id, "os-retype", {"new_type": "nothing"})).status_code == 404
+    async with world.client("admin:admin") as client:
+        await client.post("/v3/types", json={"volume_type": {"name": "fast"}})
+    assert (await act(world, volume_id, "os-retype", {"new_type": "fast"})).status_code == 202
+    assert (await show(world, volume_id))["volume_type"] == "fast"
 
 
 async def test_extending(world: World) -> None:
