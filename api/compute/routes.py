@@ -30,7 +30,7 @@ from api.compute.microversion import Microversions
 from api.deps import Services, sub_application
 from api.faults import compute_style, install
 
-_RESOURCES = (
+RESOURCES = (
     servers,
     server_actions,
     metadata,
@@ -57,7 +57,7 @@ def build(services_found: Services) -> FastAPI:
     app = sub_application("Compute", services_found)
     app.include_router(versions.router)
     app.include_router(internal.router)
-    for resource in _RESOURCES:
+    for resource in RESOURCES:
         app.include_router(resource.router, prefix="/v2.1", dependencies=[Depends(url_project_matches)])
     install(app, compute_style)
     app.add_middleware(Microversions)
