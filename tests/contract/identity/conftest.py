@@ -1,5 +1,6 @@
 """The identity providers: the one in memory, and the real one on a Keycloak server of its own."""
 
+import contextlib
 import os
 import secrets
 import socket
@@ -75,8 +76,11 @@ def keycloak_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settin
     try:
         deadline = time.monotonic() + 180
         while not keycloak.answers(settings):
-            assert server.poll() is None, (settings.state / "log").read_text()
             assert time.monotonic() < deadline, "Keycloak does not answer."
+            # Pauses, unless the server ends meanwhile.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(0.5)
+                pytest.fail((settings.state / "log").read_text())
         yield settings
     finally:
         server.terminate()
