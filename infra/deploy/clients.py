@@ -77,4 +77,5 @@ def openstack(settings: Settings, *arguments: str, timeout: float = 600) -> str:
         mend=f"`make status` shows what runs, the logs are in {config.log_directory(settings)}.",
         log=config.log_directory(settings) / "setup.log",
         timeout=timeout,
+        name=f"openstack {' '.join(arguments[:2])}",
     )

@@ -56,7 +56,12 @@ def boot(settings: Settings, network_id: str) -> Demo:
     server = _find(demo)
     created = server is None
     if server is None:
-        clients.openstack(settings, "server", "create", *OPTIONS, "--wait", NAME)
+        try:
+            clients.openstack(settings, "server", "create", *OPTIONS, "--wait", NAME)
+        except SetupError:
+            # The client only says that it failed; a server in ERROR says why.
+            if _find(demo) is None:
+                raise
     elif server["status"] == "SHUTOFF":
         clients.openstack(settings, "server", "start", NAME)
     server = _settled(demo)

@@ -20,15 +20,16 @@ def run(
     log: Path | None = None,
     cwd: Path | None = None,
     timeout: float = 900,
+    name: str | None = None,
 ) -> str:
-    """Run ``command`` to its end and return its standard output.
+    """Run ``command`` to its end and return its standard output; ``name`` is what people know it by.
 
     ``log`` is appended with everything it printed. ``mend`` tells a person what to do when it fails.
 
     Raises:
         SetupError: the program is missing, took longer than ``timeout`` seconds, or exited with another code than 0.
     """
-    name = Path(command[0]).name
+    name = name or Path(command[0]).name
     if shutil.which(str(command[0])) is None:
         raise SetupError(f"The program '{name}' is not installed.", mend)
     try:
