@@ -18,6 +18,8 @@ from infra.domain.image import Image
 from infra.image.store import StoredData
 
 DELETED = "deleted"
+VOLUME_HOLDER = "volume/"
+"""What the holder begins with where a volume is copied into the image: that work is taken up by its own run."""
 _OPEN_TO_ALL = ("public", "community")
 
 
@@ -158,7 +160,8 @@ def begin_upload(session: Session, image_id: str, upload: str, *, abandoned: boo
         Conflict: the image has data, or another upload holds it.
     """
     row = _existing(session, image_id, lock=True)
-    if row.status != "queued" and not (row.status == "saving" and abandoned):
+    free = abandoned and not (row.upload or "").startswith(VOLUME_HOLDER)
+    if row.status != "queued" and not (row.status == "saving" and free):
         raise Conflict(f"Image status transition from {row.status} to saving is not allowed")
     row.status, row.upload, row.updated_at = "saving", upload, now()
     session.add(row)
@@ -196,12 +199,9 @@ def cancel_upload(session: Session, image_id: str, upload: str) -> None:
 
 
 def uploads(session: Session) -> dict[str, str]:
-    """The images that uploads hold, and the uploads' request ids."""
-    return {
-        row.id: row.upload
-        for row in session.exec(select(ImageRow).where(col(ImageRow.status) == "saving"))
-        if row.upload
-    }
+    """The images that clients' uploads hold, and the uploads' request ids."""
+    rows = session.exec(select(ImageRow).where(col(ImageRow.status) == "saving"))
+    return {row.id: row.upload for row in rows if row.upload and not row.upload.startswith(VOLUME_HOLDER)}
 
 
 def unknown(session: Session, image_ids: list[str]) -> list[str]:

@@ -38,7 +38,7 @@ async def upload(
     work = await db.read(volumes.work, volume_id)
     if work is None or work.status != "uploading" or work.upload_image_id is None:
         return
-    image_id, holder = work.upload_image_id, f"volume/{volume_id}"
+    image_id, holder = work.upload_image_id, f"{images.VOLUME_HOLDER}{volume_id}"
     image = await db.read(images.get, image_id, None, everything=True)
     if image.status == "queued":
         await db.write(images.begin_upload, image_id, holder, abandoned=False)

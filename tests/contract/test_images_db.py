@@ -110,6 +110,14 @@ def test_an_upload_that_lost_the_image_changes_nothing(database: Database) -> No
     assert database.read_now(images.get, image_id, "p1").status == "queued"
 
 
+def test_a_volumes_copy_is_nobodys_to_take_over(database: Database) -> None:
+    image_id = add(database)
+    database.write_now(images.begin_upload, image_id, "volume/v", abandoned=False)
+    assert database.read_now(images.uploads) == {}
+    with pytest.raises(Conflict):
+        database.write_now(images.begin_upload, image_id, "u1", abandoned=True)
+
+
 def test_uploads_at_once_keep_the_quota(database: Database) -> None:
     ids = [add(database) for _ in range(4)]
     refused: list[str] = []
