@@ -24,8 +24,7 @@ def server_spec(request: CreateServerRequest, context: Context, settings: Settin
         Forbidden: it names a host, and the caller is no administrator.
     """
     wanted = request.server
-    if wanted.user_data is not None and len(wanted.user_data) > settings.limits.user_data_bytes:
-        raise BadRequest(f"User data too large. It must be no larger than {settings.limits.user_data_bytes} bytes.")
+    _check_user_data(wanted.user_data, settings.limits.user_data_bytes)
     image_id = canonical(wanted.image) if wanted.image else None
     devices = from_v1(wanted.block_device_mapping or [])
     if wanted.block_device_mapping_v2:
@@ -58,6 +57,11 @@ def server_spec(request: CreateServerRequest, context: Context, settings: Settin
         min_count=count,
         max_count=max(wanted.max_count or count, count),
     )
+
+
+def _check_user_data(text: str | None, most: int) -> None:
+    if text is not None and len(text) > most:
+        raise BadRequest(f"User data too large. It must be no larger than {most} bytes.")
 
 
 def idempotency_key(header: str | None) -> str | None:
