@@ -27,7 +27,7 @@ _COLOURS = {"RUNNING": "green", "STARTING": "yellow", "STOPPED": "dim"}
 def up(settings: Settings, console: Console) -> None:
     booted = setup.up(settings, console)
     settings = config.ensure(settings)
-    table = Table.grid(padding=(0, 2))
+    console.print()
     for name, value in (
         ("server", f"{demo.NAME} ({booted.server_id}){'' if booted.created else ', which was there already'}"),
         ("address", booted.address),
@@ -35,9 +35,7 @@ def up(settings: Settings, console: Console) -> None:
         ("API", f"{settings.api_url}/identity/v3"),
         ("Temporal UI", settings.temporal.ui_url),
     ):
-        table.add_row(f"[bold]{name}[/]", escape(value))
-    console.print()
-    console.print(table)
+        console.print(f"[bold]{name:<16}[/]{escape(value)}", highlight=False)
     console.print("\nTry next:")
     for line in (
         f". {_short(settings.state)}/activate",

@@ -128,6 +128,8 @@ def _fingerprint() -> str:
     digest = hashlib.sha256()
     for room in ("api", "workflows", "activities", "workers", "infra"):
         for file in sorted((config.ROOT / room).rglob("*.py")):
+            if file.is_relative_to(config.ROOT / "infra" / "deploy"):
+                continue
             digest.update(f"{file}:{file.stat().st_mtime_ns}\n".encode())
     return digest.hexdigest()[:16]
 
