@@ -1,11 +1,13 @@
 """Signing in, scopes and the end of tokens, on every provider."""
 
 import json
+import time
 from base64 import urlsafe_b64decode
 
 import pytest
 from pydantic import SecretStr
 
+from infra.deploy.realm import TOKEN_SECONDS
 from infra.domain.errors import Unauthorized, Unavailable
 from infra.identity.keycloak import KeycloakProvider
 from infra.identity.service import ClientCredentials
@@ -193,3 +195,28 @@ async def test_a_realm_that_is_not_there(keycloak_server: Settings) -> None:
         await provider.close()
     with pytest.raises(Unavailable):
         await ClientCredentials(down).token()
+
+
+async def test_an_expired_token_beside_a_service_token(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is judged by the roles, the user and the project as they are now."""
+    provider, token, unscoped = world.provider, await world.token(), await world.token(scoped=False)
+    later = time.time() + TOKEN_SECONDS + 60
+    monkeypatch.setattr(time, "time", lambda: later)
+    with pytest.raises(Unauthorized):
+        await provider.verify(token)
+    identity = await provider.verify(token, allow_expired=True)
+    assert (identity.project_name, identity.roles) == (world.project.name, {"member", "reader"})
+    assert (await provider.verify(unscoped, allow_expired=True)).roles == frozenset()
+    await provider.grant(world.user.id, world.project.id, "manager")
+    assert "manager" in (await provider.verify(token, allow_expired=True)).roles
+    await provider.update_project(world.project.id, enabled=False)
+    with pytest.raises(Unauthorized):
+        await provider.verify(token, allow_expired=True)
+    await provider.update_project(world.project.id, enabled=True)
+    for role in ("manager", "member"):
+        await provider.revoke_role(world.user.id, world.project.id, role)
+    with pytest.raises(Unauthorized):
+        await provider.verify(token, allow_expired=True)
+    await provider.delete_user(world.user.id)
+    with pytest.raises(Unauthorized):
+        await provider.verify(unscoped, allow_expired=True)
