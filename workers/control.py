@@ -81,8 +81,8 @@ def build(
             client,
             task_queue=queues.CONTROL,
             workflows=WORKFLOWS,
-            # The records of volumes run beside the workflows; the copies run on their own queue.
-            activities=[activity for owner in (*control, data) for activity in steps(owner)],
+            # Claims and copies run on queues of their own; what undoes and records them runs here.
+            activities=[activity for owner in (*control, scheduling, data) for activity in steps(owner)],
             activity_executor=ThreadPoolExecutor(4, thread_name_prefix="control"),
             workflow_runner=UnsandboxedWorkflowRunner(),
             interceptors=[Heartbeats()],

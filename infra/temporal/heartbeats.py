@@ -5,6 +5,7 @@ hangs inside a living process is the start-to-close time-out's business.
 """
 
 import asyncio
+import inspect
 from typing import Any
 
 from temporalio import activity
@@ -21,14 +22,19 @@ class _Beating(ActivityInboundInterceptor):
         limit = activity.info().heartbeat_timeout
         if limit is None:
             return await self.next.execute_activity(input)
-        beats = asyncio.create_task(_beat(limit.total_seconds() / 3))
+        in_thread = not inspect.iscoroutinefunction(input.fn)
+        beats = asyncio.create_task(_beat(limit.total_seconds() / 3, in_thread))
         try:
             return await self.next.execute_activity(input)
         finally:
             beats.cancel()
 
 
-async def _beat(seconds: float) -> None:
+async def _beat(seconds: float, in_thread: bool) -> None:
     while True:
-        activity.heartbeat()
+        if in_thread:
+            # Of an activity in a thread the SDK expects its beats from a thread, and waits there for the loop.
+            await asyncio.to_thread(activity.heartbeat)
+        else:
+            activity.heartbeat()
         await asyncio.sleep(seconds)
