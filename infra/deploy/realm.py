@@ -79,22 +79,7 @@ def _scopes(client: str) -> list[dict[str, object]]:
             _mapper("user name", "oidc-usermodel-attribute-mapper", **_claim("preferred_username", "username")),
             _mapper("spelled name", "oidc-usermodel-attribute-mapper", **_claim("name", "spelled")),
         ),
-        _scope(
-            "organization",
-            _mapper(
-                "organization",
-                "oidc-organization-membership-mapper",
-                **{
-                    "addOrganizationId": "true",
-                    "claim.name": "organization",
-                    "jsonType.label": "JSON",
-                    # Without it Keycloak writes the alias alone, whatever else is asked for.
-                    "multivalued": "true",
-                },
-            ),
-            # Adds to the claim of the mapper before; with a claim name of its own it would replace it.
-            _mapper("roles", "oidc-organization-group-membership-mapper", addGroupRoleMappings="true"),
-        ),
+        _organization_scope(),
         # OpenID Connect clients ask for these two by habit, and Keycloak refuses scopes that it doesn't know.
         _scope("profile"),
         _scope("email", _mapper("email", "oidc-usermodel-attribute-mapper", **_claim("email", "email"))),
@@ -112,6 +97,25 @@ def _scopes(client: str) -> list[dict[str, object]]:
             ),
         ),
     ]
+
+
+def _organization_scope() -> dict[str, object]:
+    return _scope(
+        "organization",
+        _mapper(
+            "organization",
+            "oidc-organization-membership-mapper",
+            **{
+                "addOrganizationId": "true",
+                "claim.name": "organization",
+                "jsonType.label": "JSON",
+                # Without it Keycloak writes the alias alone, whatever else is asked for.
+                "multivalued": "true",
+            },
+        ),
+        # Adds to the claim of the mapper before; with a claim name of its own it would replace it.
+        _mapper("roles", "oidc-organization-group-membership-mapper", addGroupRoleMappings="true"),
+    )
 
 
 def _scope(name: str, *mappers: dict[str, object]) -> dict[str, object]:
