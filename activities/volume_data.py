@@ -16,8 +16,10 @@ from infra.db import snapshots, volumes
 from infra.db.engine import Database
 from infra.domain.errors import BadRequest, NotFound
 from infra.image.store import ImageStore
+from infra.settings import Settings
 from infra.temporal.history import History
 from infra.volume.backend import VolumeBackend
+from infra.volume.upload import upload
 
 VOLUME = "volume"
 SNAPSHOT = "snapshot"
@@ -48,7 +50,8 @@ class Settled(History):
 
 
 class VolumeDataActivities:
-    def __init__(self, db: Database, backend: VolumeBackend, images: ImageStore) -> None:
+    def __init__(self, db: Database, backend: VolumeBackend, images: ImageStore, settings: Settings) -> None:
+        self._settings = settings
         self._db = db
         self._backend = backend
         self._images = images
@@ -95,6 +98,18 @@ class VolumeDataActivities:
                 raise BadRequest(f"Image {params.source_id} has no data any more.")
             return Path(path)
         return self._backend.connection(params.source_id).path
+
+    @step("volume_data.upload", because="it converges on what the row says, and the row says if it failed")
+    async def upload(self, params: Pending) -> None:
+        """Copy the volume to the image that its row names, and make it available again."""
+        await upload(
+            self._db,
+            self._backend,
+            self._images,
+            params.id,
+            scratch=self._settings.volume_directory / "scratch",
+            image_quota={"bytes": self._settings.image.project_quota_bytes},
+        )
 
     @step("volume_data.settle", because="it says what is so")
     async def settle(self, params: Settled) -> None:

@@ -8,6 +8,7 @@ import uvloop
 
 from api.app import Door
 from api.deps import Services
+from api.image.data import recover
 from infra import settings as configuration
 from infra.db.engine import Database
 from infra.identity.keycloak import KeycloakProvider
@@ -25,7 +26,11 @@ async def serve(settings: Settings) -> None:
             settings.database_url, synchronous=settings.database.synchronous, pool_size=settings.database.pool_size
         ),
         identity=KeycloakProvider(settings),
-        images=FileStore(settings.image_directory),
+        images=FileStore(
+            settings.image_directory,
+            max_virtual_bytes=settings.image.max_virtual_bytes,
+            format_match=settings.image.format_match,
+        ),
         volumes=Qcow2Backend(settings.volume_directory),
         # Lazy: reads are answered while Temporal is away, writes with 503.
         temporal=await connect(settings.temporal, lazy=True),
@@ -45,6 +50,7 @@ async def serve(settings: Settings) -> None:
             log_config=None,
         )
     )
+    await recover(services)
     try:
         await server.serve()
     finally:

@@ -98,8 +98,10 @@ class ImageSettings(_Group):
     project_quota_bytes: int = 256 * 1024**3
     max_virtual_bytes: int = 2 * 1024**4
     """Largest disk that image data may describe."""
-    format_match: bool = True
-    """Refuse data of no known format that is claimed to be of one. Data of another format is always refused."""
+    format_match: bool = False
+    """Refuse also binary data of no known format that is claimed to be of one, as Glance's
+    ``require_image_format_match`` does. Without it such data is kept, but neither booted nor made a volume.
+    Data of another format, and text, is always refused."""
 
 
 class VolumeSettings(_Group):

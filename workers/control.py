@@ -75,7 +75,7 @@ def build(
         VolumeActivities(rest, sealer),
     )
     scheduling = SchedulingActivities(db, Scheduler(db, settings.scheduler))
-    data = VolumeDataActivities(db, volumes, FileStore(settings.image_directory))
+    data = VolumeDataActivities(db, volumes, FileStore(settings.image_directory), settings)
     return [
         Worker(
             client,

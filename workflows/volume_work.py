@@ -43,7 +43,10 @@ class VolumeWork(Stoppable):
                 return
             settled = Settled(id=pending.id, kind=pending.kind, status=pending.status)
             try:
-                await self.saga.run(VolumeDataActivities.carry_out, pending, policies.DATA_COPY)
+                do = VolumeDataActivities.upload if pending.status == "uploading" else VolumeDataActivities.carry_out
+                await self.saga.run(do, pending, policies.DATA_COPY)
+                if pending.status == "uploading":
+                    continue
             except ActivityError as error:
                 self.state = "error"
                 settled = settled.model_copy(update={"failure": failures.cause_of(error).message})

@@ -213,7 +213,7 @@ def _check_place(session: Session, request: Request) -> None:
     zone, _, host = (request.spec.availability_zone or "").partition(":")
     if (host or request.spec.host) and not request.is_admin:
         raise Forbidden("Only an administrator may choose the host of a server.")
-    if zone and not any(known.availability_zone == zone for known in hosts.snapshot(session)):
+    if zone and zone not in hosts.zones(session):
         raise BadRequest("The requested availability zone is not available")
     group = request.spec.scheduler_hints.get("group")
     if group:

@@ -30,6 +30,8 @@ def check_image(image: Image, flavor: Flavor, *, root_gb: int | None = None) -> 
         raise BadRequest(f"Image {image.id} is not active.")
     if image.disk_format not in BOOTABLE_FORMATS or image.container_format in ("docker", "ovf", "ova", "compressed"):
         raise BadRequest(f"Image {image.id} is unacceptable: its format {image.disk_format} can not be booted.")
+    if image.disk_format != "raw" and image.virtual_size is None:
+        raise BadRequest(f"Image {image.id} is unacceptable: its data is not {image.disk_format}.")
     if flavor.ram_mb < image.min_ram:
         raise BadRequest("Flavor's memory is too small for requested image.")
     room = flavor.disk_gb if root_gb is None else root_gb

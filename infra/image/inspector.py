@@ -37,6 +37,10 @@ _MAGICS: tuple[tuple[str, int, bytes], ...] = (
     ("bochs", 0, b"Bochs Virtual HD Image"),
     ("cloop", 0, b"#!/bin/sh\n#V2.0 Format"),
 )
+_OTHERS = (
+    *(b"\x7fELF", b"MZ", b"#!", b"PK\x03\x04", b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd", b"7z\xbc\xaf"),
+    *(b"%PDF", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"Rar!"),
+)
 _TRAILERS: tuple[tuple[str, bytes], ...] = (("vhd", b"conectix"), ("dmg", b"koly"))
 
 
@@ -53,7 +57,8 @@ def inspect(path: Path, disk_format: str, *, max_virtual_bytes: int, match: bool
 
     Args:
         max_virtual_bytes: the largest disk that it may describe.
-        match: False lets data of no known format pass under any claim. Data of a known format is always checked.
+        match: False lets binary data of no known format pass under any claim, without a virtual size, so that it
+            can be kept but not booted. Data of a known format is always checked, and text is no disk.
 
     Raises:
         BadRequest: it is not, said in one sentence.
@@ -63,14 +68,15 @@ def inspect(path: Path, disk_format: str, *, max_virtual_bytes: int, match: bool
         raise BadRequest("The image has no data.")
     found = detect(path)
     expected = disk_format if disk_format in QEMU_FORMATS else None
-    if found != expected and not (found is None and not match):
+    unknown = found is None and expected is not None
+    if found != expected and (match or not unknown or is_other(path)):
         raise BadRequest(
             f"The image is said to be {disk_format}, but its data is "
             f"{found or 'of no known disk format'}. The upload is refused."
         )
     if disk_format == "iso" and match and not is_iso(path):
         raise BadRequest("The image is said to be iso, but its data is not an ISO 9660 file system.")
-    plain = None if disk_format in ("aki", "ari") else size
+    plain = None if unknown or disk_format in ("aki", "ari") else size
     virtual_size = plain if found is None else _virtual_size(path, found, size)
     if virtual_size is not None and virtual_size > max_virtual_bytes:
         raise BadRequest(
@@ -93,6 +99,20 @@ def detect(path: Path) -> str | None:
             return name
     # QEMU takes a text for a VMDK descriptor when comments and blank lines come before its first key.
     return "vmdk" if vmdk_header.is_descriptor(header) else None
+
+
+def is_other(path: Path) -> bool:
+    """True for text, and for files that say what they are and are no disks: archives, programs, pictures."""
+    with path.open("rb") as file:
+        header = file.read(4096)
+    if header.startswith(_OTHERS) or header[257:262] == b"ustar":
+        return True
+    try:
+        text = header.decode()
+    except UnicodeDecodeError as error:
+        # A character cut at the end is no reason to think that it is not text.
+        return error.start > len(header) - 8 and b"\0" not in header
+    return "\0" not in text
 
 
 def is_iso(path: Path) -> bool:

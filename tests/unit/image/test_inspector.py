@@ -14,7 +14,15 @@ def test_data_of_no_known_format_passes_only_where_formats_need_not_match(tmp_pa
     path.write_bytes(os.urandom(2000))
     with pytest.raises(BadRequest):
         inspect(path, "qcow2", max_virtual_bytes=GIB)
-    assert inspect(path, "qcow2", max_virtual_bytes=GIB, match=False).virtual_size == 2000
+    assert inspect(path, "qcow2", max_virtual_bytes=GIB, match=False).virtual_size is None
+
+
+@pytest.mark.parametrize("data", [b"this is no disk\n" * 100, "täxt".encode() * 3000, b"PK\x03\x04" + bytes(2000)])
+def test_text_and_archives_are_no_disks_even_where_formats_need_not_match(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "image"
+    path.write_bytes(data)
+    with pytest.raises(BadRequest):
+        inspect(path, "qcow2", max_virtual_bytes=GIB, match=False)
 
 
 def test_a_known_format_must_match_in_any_case(tmp_path: Path) -> None:
