@@ -37,7 +37,7 @@ class Steps:
             self._progress.remove_task(task)
             self.console.print(f"{mark} {title} [dim]{time.monotonic() - began:.1f} s[/]", highlight=False)
 
-    def together(self, steps: dict[str, Callable[[], None]]) -> None:
+    def together(self, steps: dict[str, Callable[[], object]]) -> None:
         """Do steps that don't need each other side by side; the first failure is raised when all have ended."""
 
         def one(title: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import sys
+from collections.abc import Callable
 
 from rich.console import Console
 
@@ -24,13 +25,8 @@ def up(settings: Settings, console: Console) -> Demo:
     """
     settings = config.ensure(settings)
     with Steps(console) as steps:
-        steps.together(
-            {
-                "the openstack client": lambda: _client(settings),
-                "the guest image": lambda: _guest(settings),
-                f"Keycloak {keycloak.VERSION}": lambda: keycloak.install(settings),
-            }
-        )
+        steps.together(parts(settings))
+        clients.write(settings)
         stack = Stack(settings)
         for name in stack.programs:
             with steps.step(name):
@@ -38,19 +34,24 @@ def up(settings: Settings, console: Console) -> Demo:
         with steps.step("projects, users and roles"):
             first_people(settings)
         with steps.step("flavors, images, network and key"):
-            network_id = _seed(settings)
+            network_id = seed(settings)
         with steps.step("the compute host"):
             demo.wait_for_host(Cloud(settings, "kilonova-admin"), settings)
         with steps.step(f"the server {demo.NAME}"):
             return demo.boot(settings, network_id)
 
 
-def _client(settings: Settings) -> None:
-    venvs.ensure(settings, "client")
-    clients.write(settings)
+def parts(settings: Settings) -> dict[str, Callable[[], object]]:
+    """What a state folder holds that is fetched or built, by its name for people; each is quick if it is there."""
+    return {
+        "the openstack client": lambda: venvs.ensure(settings, "client"),
+        "the guest image": lambda: guest(settings),
+        f"Keycloak {keycloak.VERSION}": lambda: keycloak.install(settings),
+    }
 
 
-def _guest(settings: Settings) -> None:
+def guest(settings: Settings) -> None:
+    """Have the guest's files in the state folder."""
     directory = seeds.guest_directory(settings)
     if not all((directory / name).exists() for name in ("vmlinuz", "initrd.img", "disk.qcow2")):
         mend = "The guest is built from Debian packages: check /etc/apt/sources.list, run `apt-get update`."
@@ -76,7 +77,8 @@ def first_people(settings: Settings) -> None:
         raise SetupError(f"Keycloak refused: {error}.", f"Its log is {log}.") from error
 
 
-def _seed(settings: Settings) -> str:
+def seed(settings: Settings) -> str:
+    """Have flavors, images, network and key; returns the network's id."""
     admin = Cloud(settings, "kilonova-admin")
     seeds.flavors(admin)
     seeds.images(admin, seeds.guest_directory(settings))

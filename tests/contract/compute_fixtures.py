@@ -20,8 +20,9 @@ from infra.compute.libvirt.connection import Connection
 from infra.compute.libvirt.driver import LibvirtDriver
 from infra.compute.libvirt.probe import Accelerator
 from infra.deploy import libvirtd as deployed
-from infra.deploy.guest import GuestFiles, build
+from infra.deploy.guest import GuestFiles
 from infra.settings import HostSettings, Settings
+from tests import kept
 
 
 def wait_until(condition: Callable[[], object], seconds: float, what: str) -> None:
@@ -89,8 +90,8 @@ def libvirtd() -> Iterator[Libvirtd]:
 
 
 @pytest.fixture(scope="session")
-def guest_files(tmp_path_factory: pytest.TempPathFactory) -> GuestFiles:
-    return build(tmp_path_factory.mktemp("guest"))
+def guest_files() -> GuestFiles:
+    return kept.guest()
 
 
 @pytest.fixture(scope="session")
