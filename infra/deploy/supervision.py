@@ -14,6 +14,7 @@ from typing import Any
 
 from supervisor.xmlrpc import SupervisorTransport
 
+from infra.deploy import orphans
 from infra.deploy.problems import SetupError
 from infra.deploy.programs import Program
 
@@ -113,6 +114,7 @@ class Supervisor:
             self.call("addProcessGroup", name)
 
     def _launch(self) -> None:
+        orphans.end(self.socket)
         program = Path(sys.executable).with_name("supervisord")
         done = subprocess.run([program, "-c", self.file], capture_output=True, text=True, stdin=subprocess.DEVNULL)
         if done.returncode != 0:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -66,6 +67,18 @@ def test_a_killed_program_comes_back(stack: Stack) -> None:
     before = _pid(stack, "one")
     stack.kill("one")
     _until(lambda: _pid(stack, "one") not in (None, before) and stack.status()[0].state == "RUNNING")
+
+
+def test_what_a_killed_supervisord_left_is_ended_before_the_next_one_starts(stack: Stack) -> None:
+    stack.start(["one"])
+    orphan = _pid(stack, "one")
+    assert orphan is not None
+    os.kill(int((stack.settings.state / "supervisord.pid").read_text()), signal.SIGKILL)
+    _until(lambda: not stack.supervisor.alive())
+    assert not _gone(orphan)
+    stack.start(["one"])
+    assert _gone(orphan)
+    assert stack.status()[0].state == "RUNNING"
 
 
 def test_a_changed_program_is_started_anew(stack: Stack) -> None:
