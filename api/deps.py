@@ -27,7 +27,7 @@ class Services:
     sealer: Sealer
 
 
-def services(request: Request) -> Services:
+async def services(request: Request) -> Services:
     found = request.app.state.services
     assert isinstance(found, Services)
     return found

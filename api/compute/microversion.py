@@ -121,7 +121,7 @@ def _refuse(code: int, message: str) -> JSONResponse:
     return JSONResponse(compute_style(code, message, ""), code)
 
 
-def version_of(request: Request) -> int:
+async def version_of(request: Request) -> int:
     version: int = request.scope["microversion"]
     return version
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from sqlmodel import Session
 
 from infra.db import groups, hosts, networks, ports, security_groups, server_details
-from infra.db.network_rows import Selection
 from infra.domain.host import Host
 from infra.domain.network import Port
 from infra.domain.server import Server
@@ -57,7 +56,7 @@ def _name_groups(session: Session, found: Sequence[Server], around: dict[str, Su
         for server in found
     }
     ids = tuple(sorted({group for wanted in by_server.values() for group in wanted}))
-    names = {g.id: g.name for g in security_groups.find(session, Selection(filters={"id": ids}))} if ids else {}
+    names = security_groups.names(session, ids) if ids else {}
     for server in found:
         own = around[server.id]
         own.security_groups = tuple(sorted({names[g] for g in by_server[server.id] if g in names}))

@@ -15,7 +15,7 @@ from infra.domain.identity import IMPLIED, ROLES
 Assignment = tuple[str, str | None, str]
 
 
-def _where(request: Request) -> str | None:
+async def _where(request: Request) -> str | None:
     """The project in the path; None where the path is about the system."""
     return request.path_params.get("project_id")
 

@@ -32,7 +32,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(_Unacceptable, unacceptable)
 
 
-def requested(request: Request, response: Response) -> int:
+async def requested(request: Request, response: Response) -> int:
     """The minor version that the request is of; the answer says so too.
 
     Raises:

@@ -71,6 +71,12 @@ def find(session: Session, selection: Selection) -> list[SecurityGroup]:
     return models(session, rows_of(session, SecurityGroupRow, COLUMNS, conditions, selection.page))
 
 
+def names(session: Session, ids: Sequence[str]) -> dict[str, str]:
+    """Names by id, of those that exist."""
+    rows = session.exec(select(SecurityGroupRow.id, SecurityGroupRow.name).where(within(SecurityGroupRow.id, ids)))
+    return {row[0]: row[1] for row in rows}
+
+
 def named(session: Session, project_id: str, names: Sequence[str]) -> list[SecurityGroup]:
     """Groups of a project by name or id, in the order asked for.
 
