@@ -30,7 +30,7 @@ class Program:
     """Done before each start: installs, writes configuration, upgrades."""
     ready: Callable[[int], bool] = _running
     """Whether the process of that pid answers; asked while it runs."""
-    patience: float = 30
+    patience: float = 90
     """Seconds until it has to answer."""
     port: int | None = None
     """TCP port on loopback that it listens on."""
@@ -65,7 +65,7 @@ def _keycloak(settings: Settings) -> Program:
         environment=keycloak.environment(settings),
         prepare=prepare,
         ready=lambda pid: keycloak.answers(settings),
-        patience=180,
+        patience=300,
         port=settings.deploy.keycloak_port,
         stop_seconds=20,
     )
