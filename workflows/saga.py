@@ -6,6 +6,8 @@ every await the stop flag is read again, because a cancel that meets an activity
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from temporalio import workflow
@@ -33,6 +35,23 @@ class Undo:
         self.host = host
 
 
+@dataclass
+class StepRow:
+    """One line of the step table that the Temporal UI shows as the run's current details."""
+
+    name: str
+    where: str
+    began: datetime
+    note: str
+    state: str = "running"
+    ended: datetime | None = None
+
+    def line(self) -> str:
+        took = f"{(self.ended - self.began).total_seconds() * 1000:.0f} ms" if self.ended else ""
+        began = self.began.strftime("%H:%M:%S.%f")[:-3]
+        return f"| {self.name} | {self.where} | {began} | {took} | {self.state} | {self.note} |"
+
+
 class Saga:
     """The steps of one run. ``title`` names the thing in summaries; ``priority`` and fairness go with every step."""
 
@@ -40,7 +59,7 @@ class Saga:
         self.title = title
         self.priority = priority
         self.stopped = False
-        self.table: list[list[str]] = []
+        self.table: list[StepRow] = []
         self._undos: list[Undo] = []
 
     async def step(
@@ -111,19 +130,19 @@ class Saga:
         debt = OweCleanup(host=attempt.host, server_id=attempt.server_id, attempt=attempt.number, what=what)
         await self.run(RecordsActivities.owe_cleanup, debt, policies.UNDO_RECORD)
 
-    def _begin(self, name: str, host: str | None, note: str) -> list[str]:
-        row = [name, host or "control", workflow.now().strftime("%H:%M:%S.%f")[:-3], "running", note]
+    def _begin(self, name: str, host: str | None, note: str) -> StepRow:
+        row = StepRow(name, host or "control", workflow.now(), note)
         self.table.append(row)
         self._show()
         return row
 
-    def _end(self, row: list[str], state: str) -> None:
-        row[3] = state
+    def _end(self, row: StepRow, state: str) -> None:
+        row.state, row.ended = state, workflow.now()
         self._show()
 
     def _show(self) -> None:
-        lines = ["| step | where | started | state | |", "|---|---|---|---|---|"]
-        lines += ["| " + " | ".join(row) + " |" for row in self.table[-40:]]
+        lines = ["| step | where | started | took | state | note |", "|:--|:--|:--|--:|:--|:--|"]
+        lines += [row.line() for row in self.table[-40:]]
         workflow.set_current_details("\n".join(lines))
 
 
@@ -137,7 +156,7 @@ async def execute(
     priority: Priority = Priority.default,
 ) -> Any:
     """One activity under a policy."""
-    summary = f"{info(do).name} {title}".strip()[:200]
+    summary = f"{title} on {host}" if host else title
     if policy.local:
         return await workflow.execute_local_activity(
             do,
@@ -145,7 +164,7 @@ async def execute(
             start_to_close_timeout=policy.start_to_close,
             schedule_to_close_timeout=policy.schedule_to_close,
             retry_policy=policy.retry,
-            summary=summary,
+            summary=summary[:200] or None,
         )
     queue = policy.queue
     if policy.lane is not None:
@@ -160,7 +179,7 @@ async def execute(
         schedule_to_close_timeout=policy.schedule_to_close,
         heartbeat_timeout=policy.heartbeat,
         retry_policy=policy.retry,
-        summary=summary,
+        summary=summary[:200] or None,
         priority=priority,
         # What was told to stop is waited for: an undo must not run beside its do.
         cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,

@@ -61,7 +61,7 @@ class Stoppable:
         if self.saga.stopped:
             task.cancel()
         try:
-            await workflow.wait_condition(task.done, timeout=limit)
+            await workflow.wait_condition(task.done, timeout=limit, timeout_summary="the request's time limit")
         except TimeoutError:
             self.stop(f"The request was not done after {limit} and was undone.")
         except asyncio.CancelledError:
