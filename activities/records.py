@@ -239,6 +239,8 @@ def _admitted(server: Server) -> Admitted:
 
 def _set_active(session: Session, params: SetActive) -> bool:
     written = servers.set_active(session, params.server_id, params.op, params.power_state)
+    if written:
+        ports.set_status_of_device(session, params.server_id, "ACTIVE")
     servers.finish_action(session, params.server_id, params.op)
     return written
 
@@ -268,7 +270,10 @@ def _begin_verb(session: Session, params: BeginVerb) -> BegunVerb:
 def _end_verb(session: Session, params: EndVerb) -> bool:
     state = VmState(params.vm_state) if params.vm_state else None
     servers.finish_action(session, params.server_id, params.op, params.message)
-    return servers.end_verb(session, params.server_id, params.op, vm_state=state, power_state=params.power_state)
+    written = servers.end_verb(session, params.server_id, params.op, vm_state=state, power_state=params.power_state)
+    if written and params.power_state is not None:
+        ports.set_status_of_device(session, params.server_id, "ACTIVE" if params.power_state == 1 else "DOWN")
+    return written
 
 
 def _mark_deleting(session: Session, params: MarkDeleting) -> Remains:

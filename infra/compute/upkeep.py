@@ -16,6 +16,9 @@ from infra.network.backend import NetworkBackend
 from infra.rest.client import RestClient
 from infra.settings import Settings
 
+KEEP_IMAGE_SECONDS = 24 * 3600.0
+"""How long an image that no server uses stays in the cache."""
+
 log = logging.getLogger(__name__)
 
 
@@ -52,6 +55,9 @@ class Upkeep:
             for entry in (await self._rest.request("GET", f"{self._path}/servers"))["servers"]
         }
         await asyncio.to_thread(self._remove_unexpected, expected)
+        await asyncio.to_thread(self._cache.keep_only, set(expected))
+        for leftover in await asyncio.to_thread(self._network.remove_leftovers):
+            log.info("Removed %s, which no port accounted for.", leftover)
         await self._rest.request("PUT", f"{self._path}/ready")
 
     async def pay(self) -> None:
@@ -74,8 +80,11 @@ class Upkeep:
         while True:
             try:
                 answer = await self._rest.request("POST", f"{self._path}/report", json=await self._report())
+                for vni, tunnel_ips in answer["peers"].items():
+                    await asyncio.to_thread(self._network.set_peers, int(vni), tunnel_ips)
                 if answer["debts"]:
                     await self.pay()
+                await asyncio.to_thread(self._cache.evict, KEEP_IMAGE_SECONDS)
             except KilonovaError as error:
                 log.warning("The report of this host did not get through: %s", error.message)
             await asyncio.sleep(self._seconds)

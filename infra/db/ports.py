@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import update as update_rows
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
@@ -62,6 +63,12 @@ def get_many(session: Session, ids: Sequence[str]) -> dict[str, Port]:
         return {}
     rows = session.exec(select(PortRow).where(within(PortRow.id, ids))).all()
     return {port.id: port for port in port_rows.models(session, rows)}
+
+
+def set_status_of_device(session: Session, device_id: str, status: str) -> None:
+    """What a guest's power does to its ports: ``ACTIVE`` or ``DOWN``."""
+    bound = (col(PortRow.device_id) == device_id, col(PortRow.host) != "")
+    session.connection().execute(update_rows(PortRow).where(*bound).values(status=status))
 
 
 def of_devices(session: Session, device_ids: Sequence[str]) -> dict[str, list[Port]]:

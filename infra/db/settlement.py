@@ -5,7 +5,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from sqlmodel import Session, col, select
 
-from infra.db import attachments, claims, debts, ports, servers, volume_attachments
+from infra.db import attachments, claims, debts, hosts, ports, servers, volume_attachments
+from infra.db.tables.network import NetworkRow, PortRow
 from infra.db.tables.servers import ServerRow
 from infra.domain.server import VmState
 
@@ -62,3 +63,20 @@ def power_states(session: Session, host: str, states: dict[str, int]) -> None:
             values["vm_state"] = VmState.ACTIVE
         if values or seen != server.power_state:
             servers.set_power_state(session, server.id, seen, **values)
+
+
+def peers(session: Session, host: str) -> dict[int, list[str]]:
+    """Tunnel addresses of the other hosts that have guests in this host's networks, by VNI."""
+    here = select(PortRow.network_id).where(col(PortRow.host) == host).distinct()
+    query = (
+        select(NetworkRow.vni, PortRow.host)
+        .join(PortRow, col(PortRow.network_id) == col(NetworkRow.id))
+        .where(col(NetworkRow.id).in_(here), col(PortRow.host) != "")
+        .distinct()
+    )
+    found: dict[int, set[str]] = {}
+    for vni, name in session.exec(query):
+        found.setdefault(vni, set()).update({name} - {host})
+    names = {name for of_one in found.values() for name in of_one}
+    tunnels = {known.name: known.report.tunnel_ip for known in hosts.snapshot(session, names)} if names else {}
+    return {vni: sorted({tunnels[name] for name in of_one if name in tunnels}) for vni, of_one in found.items()}
