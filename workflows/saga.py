@@ -137,6 +137,9 @@ class Saga:
         return row
 
     def _end(self, row: StepRow, state: str) -> None:
+        if not workflow.in_workflow():
+            # The run is only being dropped from this worker's cache.
+            return
         row.state, row.ended = state, workflow.now()
         self._show()
 
