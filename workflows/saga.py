@@ -23,6 +23,9 @@ with workflow.unsafe.imports_passed_through():
     from workflows.policies import Policy
 
 
+_FIXED = "\u00a0"
+
+
 class Stopped(Exception):
     """The forward code ends here: a delete or a cancel came."""
 
@@ -49,7 +52,10 @@ class StepRow:
     def line(self) -> str:
         took = f"{(self.ended - self.began).total_seconds() * 1000:.0f} ms" if self.ended else ""
         began = self.began.strftime("%H:%M:%S.%f")[:-3]
-        return f"| {self.name} | {self.where} | {began} | {took} | {self.state} | {self.note} |"
+        state = f"{self.state} ({self.note})" if self.note else self.state
+        cells = (self.name, self.where, began, took, state)
+        # The UI draws cells without a gap, and breaks lines at every blank.
+        return "".join(f"| {_FIXED}{cell.replace(' ', _FIXED)}{_FIXED} " for cell in cells) + "|"
 
 
 class Saga:
@@ -144,7 +150,7 @@ class Saga:
         self._show()
 
     def _show(self) -> None:
-        lines = ["| step | where | started | took | state | note |", "|:--|:--|:--|--:|:--|:--|"]
+        lines = ["| step | where | started | took | state |", "|:--|:--|:--|--:|:--|"]
         lines += [row.line() for row in self.table[-40:]]
         workflow.set_current_details("\n".join(lines))
 
