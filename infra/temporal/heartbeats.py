@@ -32,9 +32,10 @@ class _Beating(ActivityInboundInterceptor):
 
 async def _beat(seconds: float, in_thread: bool) -> None:
     while True:
+        # Most steps end before their first beat: each would be a write on the server.
+        await asyncio.sleep(seconds)
         if in_thread:
             # Of an activity in a thread the SDK expects its beats from a thread, and waits there for the loop.
             await asyncio.to_thread(activity.heartbeat)
         else:
             activity.heartbeat()
-        await asyncio.sleep(seconds)
