@@ -54,6 +54,9 @@ class Door:
             app = JSONResponse({name: f"{self.services.settings.api_url}/{name}" for name in self.apps}, 300)
             if service:
                 app = JSONResponse({"error": {"code": 404, "message": "There is no such service."}}, 404)
+        elif "\0" in path or b"%00" in scope["query_string"]:
+            # PostgreSQL has no NUL in any text, and no name here holds one.
+            app = JSONResponse({"badRequest": {"code": 400, "message": "The URL holds a NUL character."}}, 400)
         # Starlette takes root_path off the front of the path.
         full = f"/{service}{path}"
         inner = {**scope, "path": full, "raw_path": full.encode(), "root_path": f"/{service}", "request_id": request_id}

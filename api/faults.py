@@ -12,8 +12,10 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from temporalio.service import RPCError
 
 from infra.domain.errors import KilonovaError, Unavailable
 
@@ -82,6 +84,12 @@ def install(app: FastAPI, style: Style) -> None:
         message = "The resource could not be found." if error.status_code == 404 else str(error.detail)
         return answer(error.status_code, message, f"HTTP{HTTPStatus(error.status_code).phrase.replace(' ', '')}")
 
+    async def away(request: Request, error: Exception) -> Response:
+        log.warning("%s %s: %s", request.method, request.url.path, type(error).__name__)
+        what = "database" if isinstance(error, DBAPIError) else "workflow service"
+        message = f"The {what} does not answer now; send the request again."
+        return answer(503, message, "ServiceUnavailable", {"Retry-After": "5"})
+
     async def unexpected(request: Request, error: Exception) -> Response:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         return answer(500, "An unexpected error happened; the request id finds it in the log.", "InternalServerError")
@@ -89,6 +97,9 @@ def install(app: FastAPI, style: Style) -> None:
     app.add_exception_handler(KilonovaError, expected)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, http)
+    app.add_exception_handler(OperationalError, away)
+    app.add_exception_handler(InterfaceError, away)
+    app.add_exception_handler(RPCError, away)
     app.add_exception_handler(Exception, unexpected)
 
 
