@@ -29,6 +29,7 @@ class Instance(History):
     ramdisk_id: str | None = None
     key_name: str | None = None
     public_key: str | None = None
+    key_type: str = "ssh"
     metadata: dict[str, str] = {}
     config_drive: bool = False
     has_user_data: bool = False
@@ -72,6 +73,7 @@ def _instance(session: Session, params: GetInstance) -> Instance:
         ramdisk_id=server.ramdisk_id,
         key_name=server.key_name,
         public_key=key.public_key if key else None,
+        key_type=key.type if key else "ssh",
         metadata=server.metadata,
         config_drive=server.config_drive,
         has_user_data=servers.sealed_user_data(session, server.id) is not None,

@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, Field, ValidationInfo
 
 from api.auth import Context, MemberDep, ReaderDep
-from api.compute import ssh_keys
+from api.compute import certificates, ssh_keys
 from api.compute.common import empty
 from api.compute.links import micros, next_page
 from api.compute.microversion import Version
@@ -54,22 +54,26 @@ async def create(
 ) -> Response:
     """Keep a public key, or make a pair (before 2.92): the private half is in this reply and nowhere else."""
     new = wanted.keypair
-    if new.type == "x509":
-        raise BadRequest("Keypair data is invalid: only keys of type ssh are kept.")
     if new.public_key is None and version >= _IMPORT_ONLY:
         raise BadRequest("Invalid input for field/attribute keypair. 'public_key' is a required property.")
-    private = None
-    if new.public_key is None:
-        private, public, fingerprint = await asyncio.to_thread(ssh_keys.generate)
-    else:
-        public, fingerprint = ssh_keys.read(new.public_key)
     limit = (await found.db.read(quotas.get, context.identity.project_id or "")).key_pairs
     user_id = _whose(context, new.user_id)
-    made = await found.db.write(keypairs.create, user_id, new.name, "ssh", public, fingerprint, limit=limit)
+    kind = new.type or "ssh"
+    private, public, fingerprint = await _keys(kind, new.public_key, user_id)
+    made = await found.db.write(keypairs.create, user_id, new.name, kind, public, fingerprint, limit=limit)
     shown = _brief(made, version) | {"user_id": made.user_id}
     if private is not None:
         shown["private_key"] = private
     return JSONResponse({"keypair": shown}, 201 if version >= _TYPES else 200)
+
+
+async def _keys(kind: str, public_key: str | None, user_id: str) -> tuple[str | None, str, str]:
+    """(private half if one was made, public half, fingerprint)."""
+    if public_key is not None:
+        return None, *(certificates.read(public_key) if kind == "x509" else ssh_keys.read(public_key))
+    if kind == "x509":
+        return await asyncio.to_thread(certificates.generate, user_id)
+    return await asyncio.to_thread(ssh_keys.generate)
 
 
 @router.get("/os-keypairs")

@@ -29,6 +29,7 @@ from api.compute.common import url_project_matches
 from api.compute.microversion import Microversions
 from api.deps import Services, sub_application
 from api.faults import compute_style, install
+from api.trailing import NoEmptyId
 
 RESOURCES = (
     servers,
@@ -60,5 +61,7 @@ def build(services_found: Services) -> FastAPI:
     for resource in RESOURCES:
         app.include_router(resource.router, prefix="/v2.1", dependencies=[Depends(url_project_matches)])
     install(app, compute_style)
+    app.add_middleware(NoEmptyId, style=compute_style)
+    # Outside: it takes the project's id out of the path.
     app.add_middleware(Microversions)
     return app

@@ -49,6 +49,8 @@ class InstanceSpec(BaseModel):
     ramdisk_id: str | None = None
     key_name: str | None = None
     public_key: str | None = None
+    key_type: str = "ssh"
+    """``ssh`` or ``x509``."""
     metadata: dict[str, str] = {}
     config_drive: bool = False
     availability_zone: str | None = None
@@ -257,7 +259,7 @@ def _metadata(
     if spec.availability_zone:
         values["availability_zone"] = spec.availability_zone.partition(":")[0]
     if spec.key_name and spec.public_key:
-        values["keys"] = (GuestKey(name=spec.key_name, public_key=spec.public_key),)
+        values["keys"] = (GuestKey(name=spec.key_name, type=spec.key_type, public_key=spec.public_key),)
     return GuestMetadata(
         server_id=spec.server_id,
         name=spec.name,

@@ -75,6 +75,7 @@ class Mounted:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         inner = {**scope, "root_path": "/compute", "request_id": f"req-{uuid.uuid4()}"}
+        inner["trailing_slash"] = scope["path"].endswith("/")
         await self.app(inner, receive, send)
 
 

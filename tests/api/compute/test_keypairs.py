@@ -2,7 +2,9 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificate
 
 from infra.db import keypairs, quotas
 from tests.api.compute.conftest import ALICE, World
@@ -39,6 +41,30 @@ async def test_keys_are_imported(lite: World, kind: str) -> None:
     assert made["type"] == "ssh"
     assert made["public_key"] == f"{KEYS[kind]} alice@example.org"
     assert "private_key" not in made
+
+
+async def test_certificates_are_made_and_imported(world: World) -> None:
+    how: dict[str, Any] = {"version": "2.2"}
+    body: dict[str, Any] = {"keypair": {"name": "made", "type": "x509"}}
+    made = (await world.call("POST", "/v2.1/os-keypairs", body, status=201, **how)).json()["keypair"]
+    certificate = load_pem_x509_certificate(made["public_key"].encode())
+    private: Any = load_pem_private_key(made["private_key"].encode(), None)
+    assert private.public_key() == certificate.public_key()
+    assert made["type"] == "x509"
+    assert made["fingerprint"].replace(":", "") == certificate.fingerprint(SHA1()).hex()
+    body = {"keypair": {"name": "brought", "type": "x509", "public_key": "words before\n" + made["public_key"]}}
+    brought = (await world.call("POST", "/v2.1/os-keypairs", body, status=201, **how)).json()["keypair"]
+    assert brought["public_key"] == made["public_key"]
+    assert "private_key" not in brought
+    shown = (await world.get("/os-keypairs", **how))["keypairs"]
+    assert {entry["keypair"]["type"] for entry in shown} == {"x509"}
+
+
+@pytest.mark.parametrize("text", ["", KEYS["rsa"], "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
+async def test_what_is_no_certificate_is_refused(lite: World, text: str) -> None:
+    body = {"keypair": {"name": "k", "type": "x509", "public_key": text}}
+    await lite.call("POST", "/v2.1/os-keypairs", body, version="2.2", status=400)
+    assert lite.db.read_now(keypairs.count, "alice-id") == 0
 
 
 async def test_codes_and_fields_follow_the_version(world: World) -> None:

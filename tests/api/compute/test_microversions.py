@@ -94,3 +94,10 @@ async def test_the_image_proxy_ended_with_2_35(lite: World) -> None:
     await lite.call("DELETE", f"/v2.1/images/{shown['id']}", by="admin", status=204)
     await lite.call("GET", f"/v2.1/images/{shown['id']}", status=404)
     await lite.call("GET", "/v2.1/images/detail", version="2.36", status=404)
+
+
+async def test_an_empty_id_names_nothing(lite: World) -> None:
+    for path in ("/v2.1/images/", "/v2.1/servers/", f"/v2.1/{ALICE}/os-keypairs/"):
+        await lite.call("DELETE", path, status=404)
+        await lite.call("GET", path, status=404)
+    assert (await lite.http.get("/compute/v2.1/")).status_code == 200
