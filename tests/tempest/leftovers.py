@@ -8,11 +8,11 @@ _SECONDS = 60
 _SNAPSHOT = "os-extended-snapshot-attributes"
 # Name, path, key of the list, key of the project's id.
 _LISTS = (
-    ("server", "/compute/v2.1/servers/detail?all_tenants=1", "servers", "tenant_id"),
-    ("volume", "/volume/v3/volumes/detail?all_tenants=1", "volumes", "os-vol-tenant-attr:tenant_id"),
+    ("server", "/compute/v2.1/servers/detail", "servers", "tenant_id"),
+    ("volume", "/volume/v3/volumes/detail", "volumes", "os-vol-tenant-attr:tenant_id"),
     (
         "snapshot",
-        "/volume/v3/snapshots/detail?all_tenants=1",
+        "/volume/v3/snapshots/detail",
         "snapshots",
         "os-extended-snapshot-attributes:project_id",
     ),
@@ -20,8 +20,10 @@ _LISTS = (
     ("subnet", "/network/v2.0/subnets", "subnets", "project_id"),
     ("network", "/network/v2.0/networks", "networks", "project_id"),
     ("security group", "/network/v2.0/security-groups", "security_groups", "project_id"),
-    ("image", "/image/v2/images?limit=1000", "images", "owner"),
+    ("image", "/image/v2/images", "images", "owner"),
 )
+# The network and image services show administrators everything without being asked.
+_PARAMETERS = {"all_tenants": "1"}
 # Every project has one from its first look on.
 _DEFAULT_GROUP = ("security group", "default")
 
@@ -38,7 +40,7 @@ def _find(admin: Cloud, projects: dict[str, str]) -> list[str]:
     names = {project_id: name for name, project_id in projects.items()}
     found = []
     for kind, path, key, owner in _LISTS:
-        for item in admin.get(path)[key]:
+        for item in admin.get(path, **_PARAMETERS)[key]:
             if item.get(owner) in names and (kind, item["name"]) != _DEFAULT_GROUP:
                 found.append(f"{kind} {item['id']} ({item['name']}) of {names[item[owner]]}")
     return found
