@@ -10,7 +10,6 @@ import json
 import os
 import platform
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -71,8 +70,9 @@ class Bench:
         uri = libvirtd.uri(libvirt_directory(self._settings))
         floor = Floor(uri, f"kn-{server_id}", self._settings.host_directory)
         try:
-            deadline = time.monotonic() + 180
-            while time.monotonic() < deadline and not await self._is_ready(server_id):
+            for _ in range(180):
+                if await self._is_ready(server_id):
+                    break
                 await asyncio.sleep(1)
             yield floor
         finally:
@@ -126,9 +126,9 @@ class Bench:
     @asynccontextmanager
     async def _fake_host(self) -> AsyncIterator[None]:
         """A host that only remembers, in a zone of its own."""
-        log = (log_directory(self._settings) / "bench-fake.log").open("wb")
-        worker = subprocess.Popen(
-            [sys.executable, "-m", "workers", "compute", "--host", FAKE, "--driver", "fake"],
+        log = (log_directory(self._settings) / f"{FAKE}.log").open("wb")
+        worker = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "workers", "compute", "--host", FAKE, "--driver", "fake"),
             stdout=log,
             stderr=log,
             cwd=ROOT,
@@ -147,7 +147,7 @@ class Bench:
             if aggregate is not None:
                 await self._admin.call("DELETE", f"/compute/v2.1/os-aggregates/{aggregate}")
             worker.terminate()
-            await asyncio.to_thread(worker.wait, 60)
+            await worker.wait()
             log.close()
 
     async def _until_up(self, host: str) -> None:
