@@ -40,6 +40,7 @@ class Pending(History):
     source: str | None = None
     source_id: str | None = None
     source_format: str | None = None
+    snapshots: tuple[str, ...] = ()
 
 
 class Settled(History):
@@ -70,6 +71,7 @@ class VolumeDataActivities:
             source=work.source,
             source_id=work.source_id,
             source_format=work.source_format,
+            snapshots=work.snapshots,
         )
 
     @step("volume_data.carry_out", because="it converges on what the row says, and the row says if it failed")
@@ -81,7 +83,8 @@ class VolumeDataActivities:
             Unavailable: it may be done another time.
         """
         if params.status == "deleting":
-            self._backend.delete(params.id)
+            for data in (*params.snapshots, params.id):
+                self._backend.delete(data)
         elif params.status == "extending":
             self._backend.extend(params.id, params.size_gb)
         elif params.status == "creating":

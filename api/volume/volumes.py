@@ -13,7 +13,7 @@ from api.volume.schemas import NewVolume, VolumeChange
 from api.volume.sources import Source, source_of
 from api.volume.views import created, detail, summary
 from api.volume.wire import Call, ReadCall, WriteCall, check, links, page
-from infra.db import idempotency, volume_types, volumes
+from infra.db import idempotency, snapshots, volume_types, volumes
 from infra.db.types import now
 from infra.domain.errors import BadRequest, Unavailable
 from infra.domain.volume import DEFAULT_TYPE, Volume
@@ -64,8 +64,10 @@ def add_to(app: FastAPI) -> None:
     @app.delete("/v3/volumes/{volume_id}", status_code=202)
     async def delete(volume_id: str, call: WriteCall, request: Request) -> Response:
         if request.query_params.get("cascade", "false").lower() in ("true", "1"):
-            raise BadRequest("Deleting a volume together with its snapshots is not supported: delete them before.")
-        await delete_volume(call, volume_id)
+            await call.services.db.write(snapshots.begin_delete_with_volume, volume_id, call.project)
+            await follow_up(call, volume_id)
+        else:
+            await delete_volume(call, volume_id)
         return Response(status_code=202)
 
 

@@ -78,6 +78,20 @@ def begin_delete(session: Session, snapshot_id: str, project_id: str | None = No
     return _written(session, row)
 
 
+def begin_delete_with_volume(session: Session, volume_id: str, project_id: str | None = None) -> None:
+    """A volume and all its snapshots, or none of them; the volume's deletion removes their data and rows.
+
+    Raises:
+        BadRequest: the volume is in use, or one of the snapshots is being made or copied.
+    """
+    volumes.begin_delete(session, volume_id, project_id, with_snapshots=True)
+    rows = select(SnapshotRow.id).where(
+        col(SnapshotRow.volume_id) == volume_id, col(SnapshotRow.status) != volumes.DELETED
+    )
+    for snapshot_id in session.exec(rows).all():
+        begin_delete(session, snapshot_id)
+
+
 def set_available(session: Session, snapshot_id: str) -> None:
     row = _existing(session, snapshot_id, lock=True)
     if row.status == "creating":

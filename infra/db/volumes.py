@@ -36,6 +36,8 @@ class Work(BaseModel):
     source_format: str | None = None
     """Format that the image's data was found to be of."""
     upload_image_id: str | None = None
+    snapshots: tuple[str, ...] = ()
+    """Those that are deleted together with the volume."""
 
 
 def create(session: Session, volume: Volume, quota: dict[str, int], *, key: str | None = None) -> Volume:
@@ -145,11 +147,19 @@ def begin_upload(session: Session, volume_id: str, project_id: str | None, image
     return _written(session, row)
 
 
-def begin_delete(session: Session, volume_id: str, project_id: str | None = None, *, force: bool = False) -> Volume:
+def begin_delete(
+    session: Session,
+    volume_id: str,
+    project_id: str | None = None,
+    *,
+    force: bool = False,
+    with_snapshots: bool = False,
+) -> Volume:
     """Any status of ``DELETABLE`` -> deleting; that it is being deleted already is success.
 
     Args:
         force: whatever its status is, if nothing is attached (administrators).
+        with_snapshots: the caller has its snapshots deleted in the same transaction.
 
     Raises:
         BadRequest: it is in use, or has snapshots.
@@ -162,8 +172,7 @@ def begin_delete(session: Session, volume_id: str, project_id: str | None = None
     if attachments_on(session, volume_id):
         raise BadRequest("Invalid volume: the volume is attached to a server.")
     require_uncopied(session, volume_id)
-    snapshots = select(SnapshotRow).where(col(SnapshotRow.volume_id) == volume_id, col(SnapshotRow.status) != DELETED)
-    if session.exec(snapshots).first() is not None:
+    if not with_snapshots and _snapshots(session, volume_id):
         raise BadRequest("Invalid volume: Volume status must not have dependent snapshots.")
     row.status = "deleting"
     return _written(session, row)
@@ -191,12 +200,15 @@ def set_error(session: Session, volume_id: str, reason: str) -> Volume:
 
 
 def delete(session: Session, volume_id: str) -> None:
-    """The data is gone: bury the row. Not there is success."""
+    """The data is gone, that of its snapshots too: bury the rows. Not there is success."""
     row = session.get(VolumeRow, volume_id, with_for_update=True, populate_existing=True)
     if row is None or row.status == DELETED:
         return
     row.status, row.deleted_at = DELETED, now()
     session.add(row)
+    for snapshot in _snapshots(session, volume_id):
+        snapshot.status, snapshot.deleted_at = DELETED, now()
+        session.add(snapshot)
 
 
 def work(session: Session, volume_id: str) -> Work | None:
@@ -214,7 +226,13 @@ def work(session: Session, volume_id: str) -> Work | None:
         source_id=source_id,
         source_format=row.image_metadata.get("disk_format") if source == "image" else "qcow2",
         upload_image_id=row.upload_image_id,
+        snapshots=tuple(found.id for found in _snapshots(session, volume_id)) if row.status == "deleting" else (),
     )
+
+
+def _snapshots(session: Session, volume_id: str) -> list[SnapshotRow]:
+    rows = select(SnapshotRow).where(col(SnapshotRow.volume_id) == volume_id, col(SnapshotRow.status) != DELETED)
+    return list(session.exec(rows))
 
 
 def pending(session: Session) -> list[str]:

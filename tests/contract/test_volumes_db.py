@@ -209,6 +209,27 @@ def test_an_id_belongs_to_one_volume_and_server(database: Database) -> None:
     assert status(database, second) == "available"
 
 
+def test_a_volume_and_its_snapshots_go_together_or_not_at_all(database: Database) -> None:
+    volume_id, quota = make(database), {**QUOTA, "snapshots": 5}
+    first = database.write_now(snapshots.create, snapshot(volume_id), quota).id
+    with pytest.raises(BadRequest):
+        database.write_now(snapshots.begin_delete_with_volume, volume_id)
+    assert status(database, volume_id) == "available"
+    database.write_now(snapshots.set_available, first)
+    with pytest.raises(NotFound):
+        database.write_now(snapshots.begin_delete_with_volume, volume_id, "p2")
+    database.write_now(snapshots.begin_delete_with_volume, volume_id, "p1")
+    assert database.read_now(snapshots.get, first).status == "deleting"
+    with pytest.raises(BadRequest):
+        database.write_now(snapshots.create, snapshot(volume_id), quota)
+    work = database.read_now(volumes.work, volume_id)
+    assert work is not None
+    assert (work.status, work.snapshots) == ("deleting", (first,))
+    database.write_now(volumes.delete, volume_id)
+    assert database.read_now(snapshots.all_of) == []
+    assert database.read_now(snapshots.work, first) is None
+
+
 def test_snapshots(database: Database) -> None:
     volume_id = make(database)
     made = database.write_now(snapshots.create, snapshot(volume_id, metadata={"a": "b"}), QUOTA)

@@ -33,7 +33,7 @@ class Worker:
 
     async def carry_out(self, services: Services, volume_id: str, kind: str = "volume") -> None:
         assert isinstance(services.images, FileStore)
-        data = VolumeDataActivities(services.db, services.volumes, services.images)
+        data = VolumeDataActivities(services.db, services.volumes, services.images, services.settings)
         pending: Pending = await data.pending(DataRef(id=volume_id, kind=kind))
         if not pending.status:
             return

@@ -225,6 +225,21 @@ async def test_a_clone_holds_its_sources_data_and_may_be_larger(world: World) ->
     assert data_of(world, clone["id"]).startswith(b"original")
 
 
+async def test_a_volume_goes_with_its_snapshots_where_that_is_asked_for(world: World) -> None:
+    source, other = await create(world), await create(world)
+    async with world.client() as client:
+        for volume in (source, other):
+            made = await client.post("/v3/snapshots", json={"snapshot": {"volume_id": volume["id"]}})
+            assert made.status_code == 202
+        kept = made.json()["snapshot"]["id"]
+        answer = await client.delete(f"/v3/volumes/{source['id']}", params={"cascade": "True"})
+        assert (answer.status_code, answer.content) == (202, b"")
+        assert (await client.get(f"/v3/volumes/{source['id']}")).status_code == 404
+        listed = (await client.get("/v3/snapshots")).json()["snapshots"]
+        assert [snapshot["id"] for snapshot in listed] == [kept]
+    assert sorted(world.services.volumes.volumes()) == sorted([other["id"], kept])
+
+
 async def test_a_snapshot_keeps_what_was_there(world: World) -> None:
     source = await create(world, imageRef=await make_image(world, b"before" + bytes(1000)))
     async with world.client() as client:
