@@ -43,14 +43,15 @@ class Worker:
                 services.db, services.volumes, services.images, volume_id, scratch=state, image_quota={"bytes": -1}
             )
             return
-        await asyncio.to_thread(_carry_out, services, pending)
+        if pending.status == "deleting":
+            await asyncio.to_thread(data.carry_out, pending)
+        else:
+            await asyncio.to_thread(_carry_out, services, pending)
         await data.settle(Settled(id=volume_id, kind=kind, status=pending.status))
 
 
 def _carry_out(services: Services, pending: Pending) -> None:
-    if pending.status == "deleting":
-        services.volumes.delete(pending.id)
-    elif pending.status == "extending":
+    if pending.status == "extending":
         services.volumes.extend(pending.id, pending.size_gb)
     else:
         source = None
