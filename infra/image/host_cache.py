@@ -79,9 +79,14 @@ class HostCache:
         image_id, beat = _checked(image["id"]), heartbeat or _nothing
         if image.get("os_hash_algo") != "sha512" or not image.get("os_hash_value") or not image.get("size"):
             raise BuildAborted(f"Image {image_id} has no data that could be checked.", code=400)
+        path = self._data / image_id
+        with self._locked(image_id, beat, shared=True):
+            if path.exists():
+                self._reference(image_id, server_id).touch()
+                os.utime(path)
+                return self._described(image, path)
         with self._locked(image_id, beat):
             self._reference(image_id, server_id).touch()
-            path = self._data / image_id
             if not path.exists():
                 try:
                     self._download(image, image_id, download, beat)
@@ -94,7 +99,7 @@ class HostCache:
     def release(self, image_id: str, server_id: str) -> None:
         """Drop the server's reference; that there is none is success. The data stays until it is evicted."""
         reference = self._reference(image_id, server_id)
-        with self._locked(_checked(image_id), _nothing):
+        with self._locked(_checked(image_id), _nothing, shared=True):
             reference.unlink(missing_ok=True)
             if (self._data / image_id).exists():
                 os.utime(self._data / image_id)
@@ -168,11 +173,13 @@ class HostCache:
         )
 
     @contextmanager
-    def _locked(self, image_id: str, beat: Heartbeat) -> Iterator[None]:
+    def _locked(self, image_id: str, beat: Heartbeat, *, shared: bool = False) -> Iterator[None]:
+        """``shared``: beside others that only come and go; alone for what makes or removes the data."""
+        how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
         with (self._locks / image_id).open("wb") as file:
             while True:
                 try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    fcntl.flock(file, how | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
                     beat()
