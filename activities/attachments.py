@@ -52,7 +52,7 @@ class AttachmentActivities:
     @step("attachments.withdraw", because="it is an undo")
     async def withdraw(self, params: BeginAttach) -> None:
         """Give the volume back."""
-        await self._db.write(attachments.withdraw, params.attachment_id)
+        await self._db.write(attachments.withdraw, params.server_id, params.attachment_id)
 
     @step("attachments.begin", undo=withdraw)
     async def begin(self, params: BeginAttach) -> BegunAttach:
@@ -79,7 +79,7 @@ class AttachmentActivities:
     @step("attachments.roll_back_detach", because="it is an undo")
     async def roll_back_detach(self, params: BeginDetach) -> None:
         """The guest keeps the volume."""
-        await self._db.write(attachments.roll_back_detach, params.server_id, params.volume_id)
+        await self._db.write(attachments.roll_back_detach, params.server_id, params.volume_id, params.request_id)
 
     @step("attachments.begin_detach", undo=roll_back_detach)
     async def begin_detach(self, params: BeginDetach) -> BegunDetach:

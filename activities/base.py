@@ -14,6 +14,7 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
 from infra.domain.errors import HostRejected, KilonovaError, Unavailable
+from infra.domain.placement import Unplaceable
 from infra.temporal.history import History
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -26,7 +27,9 @@ class Failure(History):
     message: str = ""
     kind: str = ""
     soft: bool = False
-    """The host is only busy or restarting."""
+    """The host, or a service, is only busy or restarting."""
+    explanation: dict[str, Any] | None = None
+    """Of ``NoValidHost``: how many hosts each filter removed (``infra.domain.placement.Explanation.for_users``)."""
 
 
 class StepInfo:
@@ -89,7 +92,8 @@ def translate(error: KilonovaError | ValidationError) -> ApplicationError:
         code=error.code,
         message=error.message,
         kind=error.kind,
-        soft=isinstance(error, HostRejected) and error.soft,
+        soft=error.soft if isinstance(error, HostRejected) else isinstance(error, Unavailable),
+        explanation=error.explanation.for_users().model_dump(mode="json") if isinstance(error, Unplaceable) else None,
     )
     return ApplicationError(
         error.message, failure, type=type(error).__name__, non_retryable=not isinstance(error, Unavailable)

@@ -6,8 +6,6 @@ still open; what a closed attempt made is removed by whoever notices first.
 
 from typing import Any
 
-from infra.compute.guests import BootSource, GuestFiles, InstanceSpec, NicPlace, VolumePlace
-
 from activities.base import step
 from activities.conductor import Instance
 from activities.images import FetchedImage
@@ -16,6 +14,7 @@ from activities.networks import PlugResult
 from activities.volumes import AttachedVolume
 from infra.compute.attempts import EVERY, Attempts
 from infra.compute.driver import Disk, Driver
+from infra.compute.guests import BootSource, GuestFiles, InstanceSpec, NicPlace, VolumePlace
 from infra.domain.errors import Conflict, Fenced
 from infra.domain.server import VmState
 from infra.rest.client import RestClient
@@ -180,9 +179,8 @@ class HypervisorActivities:
     def _clear(self, server_id: str, number: int) -> None:
         state = self._driver.state(server_id)
         # A later attempt on the same host may be running: it is not ours to remove.
-        if state is not None and state.attempt > number:
-            return
-        self._driver.destroy(server_id)
+        if state is None or state.attempt <= number:
+            self._driver.destroy(server_id)
         self._files.remove(server_id, number)
 
     def _user_data(self, instance: Instance) -> bytes | None:

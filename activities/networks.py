@@ -103,11 +103,9 @@ class PlugActivities:
     @step("networks.plug", undo=unplug)
     def plug(self, params: PlugPort) -> PlugResult:
         server_id, number = params.attempt.server_id, params.attempt.number
-        # No server lock: ports of one server are plugged side by side with its image. The check after the effect
-        # and the undo's own order (close, then remove) leave nothing behind.
-        self._attempts.check(server_id, number)
-        plugged = self._backend.plug(server_id, params.hostname, Nic.model_validate(params.nic))
-        if number <= self._attempts.closed_through(server_id):
-            self._backend.unplug(server_id, params.port_id)
-            self._attempts.check(server_id, number)
+        with self._attempts.doing(server_id, number):
+            plugged = self._backend.plug(server_id, params.hostname, Nic.model_validate(params.nic))
+            if number <= self._attempts.closed_through(server_id):
+                self._backend.unplug(server_id, params.port_id)
+                self._attempts.check(server_id, number)
         return PlugResult(port_id=params.port_id, bridge=plugged.bridge, tap=plugged.tap, nic=params.nic)

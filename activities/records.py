@@ -7,10 +7,10 @@ from sqlmodel import Session
 
 from activities.base import step
 from activities.models import Admitted, PortRef, VolumeRef
-from infra.db import admission, attachments, claims, debts, ports, servers
+from infra.db import admission, attachments, claims, debts, hosts, idempotency, ports, servers
 from infra.db.engine import Database
 from infra.domain.boot import ServerSpec
-from infra.domain.errors import Unavailable
+from infra.domain.errors import Conflict, Unavailable
 from infra.domain.server import TRANSITIONS, Fault, Server, Verb, VmState
 from infra.settings import LimitSettings
 from infra.temporal.history import History
@@ -42,6 +42,10 @@ class Held(History):
 
     server_id: str
     op: str
+
+
+class Withdrawn(Held):
+    project_id: str
 
 
 class Place(History):
@@ -104,7 +108,7 @@ class MarkDeleting(History):
 
 
 class Remains(History):
-    """What a server that is being deleted still has, and where."""
+    """What a server that is being deleted still has, and where; what an earlier host owes is that one's to remove."""
 
     server_id: str
     project_id: str
@@ -158,9 +162,9 @@ class RecordsActivities:
         return CreatedServers(servers=tuple(_admitted(server) for server in admitted))
 
     @step("records.withdraw", because="it is an undo")
-    async def withdraw(self, params: Held) -> None:
-        """The request was given up before its answer: the row goes as if it had never been."""
-        await self._db.write(admission.withdraw, params.server_id, params.op)
+    async def withdraw(self, params: Withdrawn) -> None:
+        """The request was given up before its answer: the row goes, and an admission that comes later is refused."""
+        await self._db.write(admission.withdraw, params.server_id, params.op, params.project_id)
 
     @step("records.displace", because="it is an undo")
     async def displace(self, params: Place) -> None:
@@ -241,6 +245,7 @@ def _set_active(session: Session, params: SetActive) -> bool:
     written = servers.set_active(session, params.server_id, params.op, params.power_state)
     if written:
         ports.set_status_of_device(session, params.server_id, "ACTIVE")
+        hosts.build_succeeded(session, str(servers.get(session, params.server_id).host))
     servers.finish_action(session, params.server_id, params.op)
     return written
 
@@ -254,6 +259,9 @@ def _set_error(session: Session, params: SetError) -> bool:
 
 def _begin_verb(session: Session, params: BeginVerb) -> BegunVerb:
     verb = Verb(params.verb)
+    servers.lock(session, params.server_id)
+    if idempotency.is_buried(session, _verb_key(params.server_id, params.op)):
+        raise Conflict("The request was given up before it was admitted.", kind="AttemptClosed")
     server = servers.begin_verb(session, params.server_id, verb, params.op)
     servers.start_action(session, server, params.op, params.verb.split("_")[0], params.user_id)
     rule = TRANSITIONS[verb]
@@ -269,11 +277,18 @@ def _begin_verb(session: Session, params: BeginVerb) -> BegunVerb:
 
 def _end_verb(session: Session, params: EndVerb) -> bool:
     state = VmState(params.vm_state) if params.vm_state else None
+    servers.lock(session, params.server_id)
+    # What it took it gives back; a beginning that comes later finds that it is over.
+    idempotency.bury(session, _verb_key(params.server_id, params.op))
     servers.finish_action(session, params.server_id, params.op, params.message)
     written = servers.end_verb(session, params.server_id, params.op, vm_state=state, power_state=params.power_state)
     if written and params.power_state is not None:
         ports.set_status_of_device(session, params.server_id, "ACTIVE" if params.power_state == 1 else "DOWN")
     return written
+
+
+def _verb_key(server_id: str, op: str) -> str:
+    return f"{server_id}/verb/{op}"
 
 
 def _mark_deleting(session: Session, params: MarkDeleting) -> Remains:
@@ -296,6 +311,7 @@ def _mark_deleting(session: Session, params: MarkDeleting) -> Remains:
                 created=port.id not in kept or kept[port.id].created,
             )
             for port in ports.of_devices(session, [server.id])[server.id]
+            if port.host == server.host
         ),
         volumes=tuple(
             VolumeRef(
@@ -305,6 +321,7 @@ def _mark_deleting(session: Session, params: MarkDeleting) -> Remains:
                 or any(v.volume_id == attachment.volume_id and v.delete_on_termination for v in admitted.volumes),
             )
             for attachment in attachments.of_server(session, server.id)
+            if attachment.host == server.host
         ),
     )
 

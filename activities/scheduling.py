@@ -29,6 +29,10 @@ class ClaimedHost(History):
     """Counts only (``infra.domain.placement.Explanation.for_users``)."""
 
 
+class HostRef(History):
+    host: str
+
+
 class ServerRef(History):
     server_id: str
 
@@ -60,7 +64,7 @@ class SchedulingActivities:
         await self._db.write(claim_rows.release_all, params.server_id)
 
     @step("scheduling.build_failed", because="a failure that happened stays counted")
-    async def build_failed(self, params: ClaimedHost) -> None:
+    async def build_failed(self, params: HostRef) -> None:
         """Count the failure against the host, for the build-failure weigher."""
         await self._db.write(hosts.build_failed, params.host)
 

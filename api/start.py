@@ -177,7 +177,7 @@ async def delete(services: Services, context: Context, server: Server) -> None:
         except _Overtaken:
             # The run that held the server closed while the delete was on its way to it.
             if time.monotonic() > deadline:
-                raise Unavailable("The server is busy; send the request again.", retry_after=1) from None
+                raise
 
 
 async def attach_volume(
@@ -272,8 +272,11 @@ async def work_on_volume(services: Services, volume_id: str, kind: str = "volume
         raise Unavailable("The workflow service does not answer; the volume is worked on later.") from error
 
 
-class _Overtaken(Exception):
+class _Overtaken(Unavailable):
     """The run completed or moved on before it could take the update."""
+
+    def __init__(self) -> None:
+        super().__init__("The server is busy; send the request again.", retry_after=1)
 
 
 async def _admit(
@@ -299,13 +302,13 @@ async def _admit(
     except WorkflowUpdateFailedError as error:
         cause: BaseException = error.cause or error
         if getattr(cause, "type", None) == "AcceptedUpdateCompletedWorkflow":
-            raise _Overtaken from error
+            raise _Overtaken() from error
         raise _refusal(cause_of(cause)) from None
     except WorkflowUpdateRPCTimeoutOrCancelledError as error:
         raise Unavailable("The request could not be admitted in time; send it again.", retry_after=5) from error
     except RPCError as error:
         if error.status in (RPCStatusCode.ABORTED, RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION):
-            raise _Overtaken from error
+            raise _Overtaken() from error
         raise Unavailable("The workflow service does not answer; send the request again.") from error
 
 
@@ -335,7 +338,7 @@ def _on_volume(
 
 
 def _refusal(failure: Failure) -> KilonovaError:
-    if failure.code >= 500 and failure.kind in ("Unavailable", "Lapsed", "TimedOut"):
+    if failure.code >= 500 and failure.kind in ("Unavailable", "Lapsed", "TimedOut", "Cancelled"):
         return Unavailable(failure.message)
     error = KilonovaError(failure.message, kind=failure.kind or None)
     error.code = failure.code

@@ -5,7 +5,6 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import Priority
-from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.attachments import AttachmentActivities, BeginAttach, BegunAttach, EndAttachment
@@ -32,7 +31,9 @@ class AttachVolume(Admissible):
     def __init__(self, params: AttachParams) -> None:
         super().__init__()
         self.params = params
-        self.saga = Saga(f"volume {params.begin.volume_id}", Priority(priority_key=policies.VERB_PRIORITY))
+        self.saga = Saga(
+            f"volume {params.begin.volume_id}", params.begin.server_id, Priority(priority_key=policies.VERB_PRIORITY)
+        )
         self.attempt: Attempt | None = None
 
     @workflow.update(name="admission")
@@ -43,22 +44,19 @@ class AttachVolume(Admissible):
     async def run(self, params: AttachParams) -> Outcome:
         error = await self.guard(self.forward(), timedelta(seconds=params.seconds))
         if error is not None:
-            await self.shielded(self.saga.unwind(self.attempt))
+            # No debt: paying it would take the whole guest, and that is in use.
+            await self.shielded(self.saga.unwind(None))
         message = failures.cause_of(error).message if error is not None else None
         if self.answer is not None:
             end = EndAttachment(server_id=params.begin.server_id, request_id=params.begin.request_id, message=message)
-            await self.shielded(self.saga.run(AttachmentActivities.end, end, policies.RECORD))
+            await self.shielded(self.saga.persist(AttachmentActivities.end, end, policies.RECORD))
         return await self.close(error, Outcome(state="done"))
 
     async def forward(self) -> None:
         begin = self.params.begin
-        try:
-            begun: BegunAttach = await self.saga.step(
-                AttachmentActivities.begin, begin, policies.ADMISSION, undo=policies.UNDO_RECORD
-            )
-        except ActivityError as error:
-            self.refuse(error)
-            raise
+        begun: BegunAttach = await self.saga.step(
+            AttachmentActivities.begin, begin, policies.ADMISSION, undo=policies.UNDO_RECORD
+        )
         self.answer = begun
         self.attempt = attempt = Attempt(server_id=begin.server_id, number=begun.attempt, host=begun.host)
         volume = VolumeRef(attachment_id=begin.attachment_id, volume_id=begin.volume_id, device=begun.device)

@@ -7,6 +7,7 @@ there. Whatever fails, or whoever deletes it meanwhile, ``unwind`` takes back wh
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID, uuid5
 
 from temporalio import workflow
 from temporalio.common import Priority
@@ -21,8 +22,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.images import FetchImage, ImageActivities
     from activities.models import Admitted, Attempt, PortRef, Requester, VolumeRef
     from activities.networks import AllocatedPort, AllocatePort, PlugActivities, PlugPort, PlugResult, PortActivities
-    from activities.records import CreateServers, Held, Place, RecordsActivities, SetActive, SetError, Written
-    from activities.scheduling import ClaimedHost, ClaimHost, SchedulingActivities
+    from activities.records import CreateServers, Place, RecordsActivities, SetActive, SetError, Withdrawn, Written
+    from activities.scheduling import ClaimedHost, ClaimHost, HostRef, SchedulingActivities
     from activities.volumes import AttachedVolume, ConnectActivities, MarkAttached, UseVolume, VolumeActivities
     from infra.temporal import attributes
     from infra.temporal.history import History
@@ -62,7 +63,7 @@ class BootServer(Deletable):
         self.explanation: dict[str, Any] | None = None
         self.attempt: Attempt | None = None
         priority = Priority(priority_key=policies.BOOT_PRIORITY, fairness_key=params.create.project_id)
-        self.saga = Saga(str(params.create.spec.get("name", server_id))[:60], priority)
+        self.saga = Saga(str(params.create.spec.get("name", server_id))[:60], server_id, priority)
 
     @workflow.update(name="admission")
     async def admission(self) -> Admitted:
@@ -75,8 +76,8 @@ class BootServer(Deletable):
         error = await self.guard(self.forward(), timedelta(seconds=params.boot_seconds))
         if error is not None and self.server is not None:
             await self.shielded(self.give_up(error))
-        elif error is not None and self.refused is None:
-            await self.shielded(self.withdraw())
+        elif error is not None:
+            await self.shielded(self.withdraw(error))
         outcome = await self.close(error, Outcome(state="active", host=self.attempt.host if self.attempt else ""))
         self.hand_over()
         return outcome
@@ -84,9 +85,11 @@ class BootServer(Deletable):
     async def forward(self) -> None:
         """The request, step by step. Raises what ended it."""
         server = await self.admit()
+        await self.make_volumes(server)
         excluded: list[str] = []
         busy: list[str] = []
-        number = tries = 0
+        pause = policies.BUSY_PAUSE
+        number = 0
         while True:
             number += 1
             mark = self.saga.mark()
@@ -96,33 +99,55 @@ class BootServer(Deletable):
                 power_state = await self.build(server, self.attempt, claimed)
                 break
             except HostRefused as refused:
-                self.causes.append(f"{claimed.host}: {refused.cause.message}")
-                tries += not refused.cause.soft
-                if tries >= self.params.max_attempts:
+                soft = refused.cause.soft
+                (busy if soft else excluded).append(claimed.host)
+                self.note(f"{claimed.host}: {refused.cause.message}")
+                if len(excluded) >= self.params.max_attempts:
                     raise ApplicationError(
                         f"Exceeded maximum number of retries. {self.causes[0]}",
                         Failure(code=500, message=self.causes[0], kind="MaxRetriesExceeded"),
                         type="MaxRetriesExceeded",
                     ) from refused
-                (busy if refused.cause.soft else excluded).append(claimed.host)
-                await self.saga.unwind(self.attempt, mark)
-                if refused.cause.soft:
-                    await workflow.sleep(policies.BUSY_PAUSE)
+                await self.shielded(self.saga.unwind(self.attempt, mark))
+                if soft:
+                    busy = list(dict.fromkeys(busy))
+                    await workflow.sleep(pause)
+                    pause = min(2 * pause, policies.BUSY_PAUSE_LONGEST)
+                else:
+                    failed = HostRef(host=claimed.host)
+                    await self.saga.step(SchedulingActivities.build_failed, failed, policies.UNDO_RECORD)
         await self.become_active(power_state)
+
+    def note(self, cause: str) -> None:
+        """One more reason, for the fault's chain of causes."""
+        if cause not in self.causes:
+            self.causes.append(cause)
 
     async def admit(self) -> Admitted:
         """Steps 3 and 4; what follows waits for nobody, so the answer leaves right after the row is written."""
         if self.server is not None:
             return self.server
-        try:
-            await self.saga.run(IdentityActivities.validate_token, self.params.requester, policies.ADMISSION)
-            created = await self.saga.run(RecordsActivities.create_servers, self.params.create, policies.ADMISSION)
-        except ActivityError as error:
-            self.refuse(error)
-            raise
+        await self.saga.run(IdentityActivities.validate_token, self.params.requester, policies.ADMISSION)
+        created = await self.saga.run(RecordsActivities.create_servers, self.params.create, policies.ADMISSION)
         self.answer = self.server = created.servers[0]
         assert self.server is not None
         return self.server
+
+    async def make_volumes(self, server: Admitted) -> None:
+        """Volumes that the boot needs made: once, whichever host gets the server in the end."""
+        nowhere = Attempt(server_id=self.server_id, number=0, host="")
+        await side_by_side(
+            *(
+                self.saga.step(
+                    VolumeActivities.create,
+                    UseVolume(attempt=nowhere, volume=volume, **self.sealed_token()),
+                    policies.SERVICE_CALL,
+                    undo=policies.REST_UNDO,
+                )
+                for volume in server.volumes
+                if volume.source_type != "volume"
+            )
+        )
 
     async def claim(self, number: int, excluded: list[str], busy: list[str]) -> ClaimedHost:
         """Step 5."""
@@ -153,7 +178,7 @@ class BootServer(Deletable):
         try:
             _, placed, instance = await side_by_side(
                 self.saga.step(HostActivities.accept, accept, policies.ACCEPT, host=host),
-                self.saga.step(RecordsActivities.place, place, policies.RECORD, undo=policies.UNDO_RECORD),
+                self.saga.step(RecordsActivities.place, place, policies.RECORD, undo=policies.UNDO_RECORD, always=True),
                 self.saga.step(ConductorActivities.get_instance, get, policies.RECORD),
             )
             if not placed.written:
@@ -204,7 +229,8 @@ class BootServer(Deletable):
     async def connect_networks(self, server: Admitted, attempt: Attempt, instance: Instance) -> list[PlugResult]:
         """Step 9."""
 
-        async def connect(port: PortRef) -> PlugResult:
+        async def connect(requested: PortRef) -> PlugResult:
+            port = port_of(requested, attempt)
             allocate = AllocatePort(
                 attempt=attempt, port=port, security_groups=server.security_groups, **self.sealed_token()
             )
@@ -226,9 +252,6 @@ class BootServer(Deletable):
         async def connect(volume: VolumeRef) -> AttachedVolume:
             use = UseVolume(attempt=attempt, volume=volume, **self.sealed_token())
             if volume.source_type != "volume":
-                await self.saga.step(
-                    VolumeActivities.create, use, policies.HOST_CALL, host=host, undo=policies.REST_UNDO
-                )
                 await self.saga.step(VolumeActivities.await_available, use, policies.VOLUME_WAIT, host=host)
             attached: AttachedVolume = await self.saga.step(
                 VolumeActivities.attach, use, policies.HOST_CALL, host=host, undo=policies.REST_UNDO
@@ -241,12 +264,9 @@ class BootServer(Deletable):
         return await side_by_side(*(connect(volume) for volume in server.volumes))
 
     async def become_active(self, power_state: int) -> None:
-        """Step 12. From here on the boot only goes forward."""
-        written: Written = await self.saga.run(
-            RecordsActivities.set_active,
-            SetActive(server_id=self.server_id, op=self.op, power_state=power_state),
-            policies.RECORD,
-        )
+        """Step 12. From here on the boot only goes forward; a delete that comes now finds that it holds the row."""
+        active = SetActive(server_id=self.server_id, op=self.op, power_state=power_state)
+        written: Written = await self.shielded(self.saga.persist(RecordsActivities.set_active, active, policies.RECORD))
         if not written.written:
             raise Stopped
         workflow.upsert_search_attributes([attributes.PHASE.value_set("active")])
@@ -257,28 +277,35 @@ class BootServer(Deletable):
         if self.delete_request is not None:
             return
         cause = failures.cause_of(error)
-        message = self.stop_reason or cause.message
-        chain = [*self.causes, message] if self.causes else [message]
-        self.causes = chain
-        await self.saga.run(
+        self.note(self.stop_reason or cause.message)
+        await self.saga.persist(
             RecordsActivities.set_error,
             SetError(
                 server_id=self.server_id,
                 op=self.op,
                 code=cause.code if cause.code >= 400 else 500,
-                message=chain[0],
-                details="\n".join(chain),
-                explanation=self.explanation,
+                message=self.causes[0],
+                details="\n".join(self.causes),
+                explanation=cause.explanation or self.explanation,
             ),
             policies.UNDO_RECORD,
         )
         workflow.upsert_search_attributes([attributes.PHASE.value_set("error")])
 
-    async def withdraw(self) -> None:
-        """The request was cancelled before it was admitted: nobody was told of it, so nothing of it stays."""
-        held = Held(server_id=self.server_id, op=self.op)
-        await self.saga.run(RecordsActivities.withdraw, held, policies.UNDO_RECORD)
+    async def withdraw(self, error: BaseException) -> None:
+        """The request was not admitted: what a lost or late admission wrote goes, before anybody is answered."""
+        if failures.is_unsure(error):
+            held = Withdrawn(server_id=self.server_id, op=self.op, project_id=self.params.create.project_id)
+            await self.saga.persist(RecordsActivities.withdraw, held, policies.UNDO_RECORD)
 
     def sealed_token(self) -> dict[str, Any]:
         requester = self.params.requester
         return {"token": requester.token, "token_server_id": requester.token_server_id}
+
+
+def port_of(requested: PortRef, attempt: Attempt) -> PortRef:
+    """A port that the boot makes is another one in every attempt: the one before may be left to a host that is away."""
+    if not requested.created or attempt.number == 1:
+        return requested
+    again = uuid5(UUID(requested.port_id), f"attempt/{attempt.number}")
+    return requested.model_copy(update={"port_id": str(again)})

@@ -23,7 +23,7 @@ class BootServers(Admissible):
         super().__init__()
         self.params = params
         priority = Priority(priority_key=policies.BOOT_PRIORITY, fairness_key=params.create.project_id)
-        self.saga = Saga(str(params.create.spec.get("name", ""))[:60], priority)
+        self.saga = Saga(str(params.create.spec.get("name", ""))[:60], None, priority)
 
     @workflow.update(name="admission")
     async def admission(self) -> Any:
@@ -40,14 +40,10 @@ class BootServers(Admissible):
         return await self.close(error, Outcome(state="done"))
 
     async def forward(self) -> None:
-        try:
-            await self.saga.run(IdentityActivities.validate_token, self.params.requester, policies.ADMISSION)
-            created: CreatedServers = await self.saga.run(
-                RecordsActivities.create_servers, self.params.create, policies.ADMISSION
-            )
-        except ActivityError as error:
-            self.refuse(error)
-            raise
+        await self.saga.run(IdentityActivities.validate_token, self.params.requester, policies.ADMISSION)
+        created: CreatedServers = await self.saga.run(
+            RecordsActivities.create_servers, self.params.create, policies.ADMISSION
+        )
         self.answer = created
         for admitted in created.servers:
             create = self.params.create.model_copy(update={"server_ids": (admitted.server_id,)})

@@ -22,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.temporal.sealed import Sealed
     from workflows import failures, policies
     from workflows.saga import Saga, side_by_side
-    from workflows.verb import Deletable, DeleteParams, Outcome
+    from workflows.verb import Deletable, DeleteParams, DeleteRequest, Outcome
 
 # The services take the worker's own token for an undo; the field stays in the params that do and undo share.
 _NO_TOKEN: dict[str, Any] = {"token": Sealed(key_id="", nonce="", ciphertext=""), "token_server_id": ""}
@@ -38,12 +38,12 @@ class DeleteServer(Deletable):
     def __init__(self, params: DeleteParams) -> None:
         super().__init__(params.server_id)
         self.params = params
-        self.saga = Saga(params.server_id, Priority(priority_key=policies.DELETE_PRIORITY))
+        self.saga = Saga(params.server_id, params.server_id, Priority(priority_key=policies.DELETE_PRIORITY))
 
     @workflow.run
     async def run(self, params: DeleteParams) -> Outcome:
         try:
-            await self.shielded(self.take_for_delete(params.request))
+            await self.shielded(self.take(params.request))
         except ApplicationError as error:
             await workflow.wait_condition(workflow.all_handlers_finished)
             cause = failures.cause_of(error)
@@ -52,6 +52,20 @@ class DeleteServer(Deletable):
         await self.shielded(self.remove(self.remains))
         await workflow.wait_condition(workflow.all_handlers_finished)
         return Outcome(state="deleted")
+
+    async def take(self, request: DeleteRequest) -> None:
+        """Tried until the row says it: a delete that may have been written is never given up.
+
+        Raises:
+            ApplicationError: there is no such server.
+        """
+        while True:
+            try:
+                return await self.take_for_delete(request)
+            except ApplicationError as error:
+                if not failures.is_unsure(error):
+                    raise
+                await workflow.sleep(policies.STUCK_PAUSE)
 
     async def remove(self, remains: Remains) -> None:
         workflow.upsert_search_attributes([attributes.PHASE.value_set("deleting")])
@@ -62,9 +76,11 @@ class DeleteServer(Deletable):
                 await self.give_back(remains, attempt)
             except HostGone as gone:
                 await self.owe(attempt, str(gone))
-        await self.saga.run(SchedulingActivities.release_all, ServerRef(server_id=self.server_id), policies.UNDO_RECORD)
+        await self.saga.persist(
+            SchedulingActivities.release_all, ServerRef(server_id=self.server_id), policies.UNDO_RECORD
+        )
         held = Held(server_id=self.server_id, op=self.params.request.request_id)
-        await self.saga.run(RecordsActivities.set_deleted, held, policies.UNDO_RECORD)
+        await self.saga.persist(RecordsActivities.set_deleted, held, policies.UNDO_RECORD)
 
     async def remove_from_host(self, remains: Remains, attempt: Attempt) -> None:
         """Guest and disks, then ports and image references. Raises HostGone."""
@@ -92,13 +108,13 @@ class DeleteServer(Deletable):
 
         async def port(ref: PortRef) -> None:
             params = AllocatePort(attempt=attempt, port=ref, **_NO_TOKEN)
-            await self.saga.run(PortActivities.deallocate, params, policies.REST_UNDO)
+            await self.saga.persist(PortActivities.deallocate, params, policies.REST_UNDO)
 
         async def volume(ref: VolumeRef) -> None:
             params = UseVolume(attempt=attempt, volume=ref, **_NO_TOKEN)
-            await self.saga.run(VolumeActivities.detach, params, policies.REST_UNDO)
+            await self.saga.persist(VolumeActivities.detach, params, policies.REST_UNDO)
             if ref.delete_on_termination:
-                await self.saga.run(VolumeActivities.delete, params, policies.REST_UNDO)
+                await self.saga.persist(VolumeActivities.delete, params, policies.REST_UNDO)
 
         await side_by_side(*(port(ref) for ref in remains.ports), *(volume(ref) for ref in remains.volumes))
 
@@ -111,4 +127,4 @@ class DeleteServer(Deletable):
     async def owe(self, attempt: Attempt, what: str) -> None:
         """The user's view ends; what the guest could still touch waits for its host."""
         debt = OweCleanup(host=attempt.host, server_id=self.server_id, attempt=attempt.number, what=what)
-        await self.saga.run(RecordsActivities.owe_cleanup, debt, policies.UNDO_RECORD)
+        await self.saga.persist(RecordsActivities.owe_cleanup, debt, policies.UNDO_RECORD)

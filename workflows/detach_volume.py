@@ -4,7 +4,6 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import Priority
-from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.attachments import AttachmentActivities, BeginDetach, BegunDetach, EndAttachment
@@ -29,7 +28,9 @@ class DetachVolume(Admissible):
     def __init__(self, params: DetachParams) -> None:
         super().__init__()
         self.params = params
-        self.saga = Saga(f"volume {params.begin.volume_id}", Priority(priority_key=policies.VERB_PRIORITY))
+        self.saga = Saga(
+            f"volume {params.begin.volume_id}", params.begin.server_id, Priority(priority_key=policies.VERB_PRIORITY)
+        )
         self.released = False
 
     @workflow.update(name="admission")
@@ -44,18 +45,14 @@ class DetachVolume(Admissible):
         message = failures.cause_of(error).message if error is not None else None
         if self.answer is not None:
             end = EndAttachment(server_id=params.begin.server_id, request_id=params.begin.request_id, message=message)
-            await self.shielded(self.saga.run(AttachmentActivities.end, end, policies.RECORD))
+            await self.shielded(self.saga.persist(AttachmentActivities.end, end, policies.RECORD))
         return await self.close(error, Outcome(state="done"))
 
     async def forward(self) -> None:
         begin = self.params.begin
-        try:
-            begun: BegunDetach = await self.saga.step(
-                AttachmentActivities.begin_detach, begin, policies.ADMISSION, undo=policies.UNDO_RECORD
-            )
-        except ActivityError as error:
-            self.refuse(error)
-            raise
+        begun: BegunDetach = await self.saga.step(
+            AttachmentActivities.begin_detach, begin, policies.ADMISSION, undo=policies.UNDO_RECORD
+        )
         self.answer = begun
         attempt = Attempt(server_id=begin.server_id, number=begun.attempt, host=begun.host)
         volume = AttachedVolume(volume_id=begin.volume_id, attachment_id=begun.attachment_id, path="", format="")
@@ -65,4 +62,4 @@ class DetachVolume(Admissible):
         self.released = True
         ref = VolumeRef(attachment_id=begun.attachment_id, volume_id=begin.volume_id)
         use = UseVolume(attempt=attempt, token=self.params.token, token_server_id=begin.server_id, volume=ref)
-        await self.shielded(self.saga.run(VolumeActivities.detach, use, policies.REST_UNDO))
+        await self.shielded(self.saga.persist(VolumeActivities.detach, use, policies.REST_UNDO))

@@ -17,51 +17,65 @@ from temporalio.exceptions import (
 with workflow.unsafe.imports_passed_through():
     from activities.base import Failure
 
-_REFUSALS = {"HostRejected"}
-"""Kinds of failure for which another host may do."""
 _LIMITS = {
-    TimeoutType.SCHEDULE_TO_START: "nobody on the host took the work in time",
-    TimeoutType.HEARTBEAT: "the host's worker stopped answering",
+    TimeoutType.SCHEDULE_TO_START: "nobody took the work in time",
+    TimeoutType.HEARTBEAT: "the worker that did it stopped answering",
     TimeoutType.START_TO_CLOSE: "it took longer than its time limit",
     TimeoutType.SCHEDULE_TO_CLOSE: "it did not succeed within its time limit",
 }
+_AWAY = {TimeoutType.SCHEDULE_TO_START, TimeoutType.HEARTBEAT}
+"""The host is not there now, which says nothing of what it can do when it is back."""
 
 
 def cause_of(error: BaseException) -> Failure:
     """The domain's words for a failed step."""
-    cause: BaseException | None = error.cause if isinstance(error, ActivityError) else error
-    if isinstance(cause, TimeoutError):
-        # The last real failure says more than that the tries ran out.
-        if isinstance(cause.cause, ApplicationError):
-            return cause_of(cause.cause)
-        why = _LIMITS.get(cause.type, "it timed out") if cause.type else "it timed out"
-        name = error.activity_type if isinstance(error, ActivityError) else "The step"
-        return Failure(code=500, message=f"{name}: {why}.", kind="TimedOut", soft=True)
-    if isinstance(cause, ApplicationError):
-        for detail in cause.details:
+    chain = _chain(error)
+    name = next((link.activity_type for link in chain if isinstance(link, ActivityError)), "The request")
+    # What a step last said of itself tells more than that its tries ran out.
+    for link in chain:
+        for detail in link.details if isinstance(link, ApplicationError) else ():
             try:
                 return Failure.model_validate(detail)
             except ValidationError:
                 continue
-        return Failure(code=500, message="An unexpected error happened.", kind=cause.type or "ApplicationError")
-    return Failure(code=500, message="An unexpected error happened.", kind=type(error).__name__)
+    for link in chain:
+        if isinstance(link, TimeoutError):
+            why = _LIMITS.get(link.type, "it timed out") if link.type else "it timed out"
+            return Failure(code=500, message=f"{name}: {why}.", kind="TimedOut", soft=link.type in _AWAY)
+    if any(is_cancel(link) for link in chain):
+        return Failure(code=500, message=f"{name} was cancelled.", kind="Cancelled")
+    kinds = [link.type for link in chain if isinstance(link, ApplicationError) and link.type]
+    kind = kinds[0] if kinds else type(error).__name__
+    return Failure(code=500, message=f"{name}: an unexpected error happened ({kind}).", kind=kind)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """A failure and its causes; an exception of this run's own code ends with itself."""
+    found: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None:
+        found.append(link)
+        link = link.cause if isinstance(link, FailureError) else None
+    return found
 
 
 def is_refusal(error: BaseException) -> bool:
     """True if another host may do: the host said no, did not answer, or failed in a way nobody foresaw.
 
-    As Nova: unknown errors are tried elsewhere; those that name something wrong with the request are not.
+    As Nova: unknown errors are tried elsewhere; those that name something wrong with the request are not. The engine
+    retries the same errors, so what it was told not to repeat is of the second kind, but for a host's own refusal.
     """
     if not isinstance(error, ActivityError):
         return False
     cause = error.cause
-    if isinstance(cause, TimeoutError):
-        return True
     if isinstance(cause, ApplicationError):
-        if cause.type in _REFUSALS:
-            return True
-        return not cause.non_retryable and cause_of(error).kind in ("", "Unavailable", cause.type)
-    return False
+        return cause.type == "HostRejected" or not cause.non_retryable
+    return isinstance(cause, TimeoutError)
+
+
+def is_unsure(error: BaseException) -> bool:
+    """True if a failed transaction may have been, or may still be, written: it was not refused."""
+    return not 400 <= cause_of(error).code < 500
 
 
 def is_cancel(error: BaseException) -> bool:

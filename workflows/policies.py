@@ -58,6 +58,9 @@ HOST_CALL = Policy(
 )
 """A REST call or a short effect on a host that has accepted."""
 
+SERVICE_CALL = Policy("service-call", start_to_close=_s(30), schedule_to_close=_s(120), retry=_LONG)
+"""A call of a service that no host is needed for."""
+
 HOST_SPAWN = Policy(
     "host-spawn",
     lane=Lane.WORK,
@@ -110,7 +113,10 @@ DATA_COPY = Policy(
 )
 
 BUSY_PAUSE = _s(1)
-"""Before another host is looked for, or the same one again, when a host was only busy."""
+"""Before another host is looked for, or the same one again, when a host was only busy; twice as long each time."""
+BUSY_PAUSE_LONGEST = _s(15)
+STUCK_PAUSE = _s(30)
+"""Before what must be done, and was given up by the engine, is tried again."""
 
 TASK_TIMEOUT = _s(5)
 """Of workflow tasks: a control worker killed during an admission holds its POST no longer."""

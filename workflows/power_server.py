@@ -2,7 +2,6 @@
 
 from temporalio import workflow
 from temporalio.common import Priority
-from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import HypervisorActivities, PowerGuest
@@ -27,7 +26,9 @@ class PowerServer(Deletable):
         super().__init__(params.server_id)
         self.params = params
         self.begun: BegunVerb | None = None
-        self.saga = Saga(f"{params.begin.verb} {params.name}", Priority(priority_key=policies.VERB_PRIORITY))
+        self.saga = Saga(
+            f"{params.begin.verb} {params.name}", params.begin.server_id, Priority(priority_key=policies.VERB_PRIORITY)
+        )
 
     @workflow.update(name="admission")
     async def admission(self) -> None:
@@ -37,28 +38,28 @@ class PowerServer(Deletable):
     @workflow.run
     async def run(self, params: PowerParams) -> Outcome:
         error = await self.guard(self.forward(), None)
-        if self.begun is not None:
-            await self.shielded(self.finish(self.begun, error))
+        await self.shielded(self.finish(error))
         outcome = await self.close(error, Outcome(state="done"))
         self.hand_over()
         return outcome
 
     async def forward(self) -> None:
-        try:
-            begun: BegunVerb = await self.saga.run(RecordsActivities.begin_verb, self.params.begin, policies.ADMISSION)
-        except ActivityError as error:
-            self.refuse(error)
-            raise
+        begun: BegunVerb = await self.saga.run(RecordsActivities.begin_verb, self.params.begin, policies.ADMISSION)
         self.answer = self.begun = begun
         attempt = Attempt(server_id=self.server_id, number=begun.attempt, host=begun.host)
         power = PowerGuest(attempt=attempt, verb=self.params.begin.verb, vm_state=begun.vm_state)
         await self.saga.step(HypervisorActivities.power, power, policies.HOST_SPAWN, host=begun.host)
 
-    async def finish(self, begun: BegunVerb, error: BaseException | None) -> None:
-        """Let go of the server: in its new state, or as it was, with the reason noted at the action."""
+    async def finish(self, error: BaseException | None) -> None:
+        """Let go of the server: in its new state, or as it was, with the reason noted at the action.
+
+        Also where the verb may have taken the server and the reply was lost, or is still on its way.
+        """
         end = EndVerb(server_id=self.server_id, op=self.params.begin.op)
-        if error is None:
-            end = end.model_copy(update={"vm_state": begun.target, "power_state": begun.power_state})
+        if error is None and self.begun is not None:
+            end = end.model_copy(update={"vm_state": self.begun.target, "power_state": self.begun.power_state})
+        elif error is not None and (self.begun is not None or failures.is_unsure(error)):
+            end = end.model_copy(update={"message": self.stop_reason or failures.cause_of(error).message})
         else:
-            end = end.model_copy(update={"message": failures.cause_of(error).message})
-        await self.saga.run(RecordsActivities.end_verb, end, policies.RECORD)
+            return
+        await self.saga.persist(RecordsActivities.end_verb, end, policies.RECORD)

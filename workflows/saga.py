@@ -12,12 +12,12 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import Priority
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import ActivityError, FailureError
 
 with workflow.unsafe.imports_passed_through():
     from activities.base import info
     from activities.models import Attempt
-    from activities.records import OweCleanup, RecordsActivities
+    from activities.records import OweCleanup, RecordsActivities, Stuck
     from infra.temporal.queues import host_queue
     from workflows import failures, policies
     from workflows.policies import Policy
@@ -31,11 +31,12 @@ class Stopped(Exception):
 
 
 class Undo:
-    def __init__(self, do: Callable[..., Any], params: Any, policy: Policy, host: str | None) -> None:
+    def __init__(self, do: Callable[..., Any], params: Any, policy: Policy, host: str | None, always: bool) -> None:
         self.do = do
         self.params = params
         self.policy = policy
         self.host = host
+        self.always = always
 
 
 @dataclass
@@ -59,10 +60,17 @@ class StepRow:
 
 
 class Saga:
-    """The steps of one run. ``title`` names the thing in summaries; ``priority`` and fairness go with every step."""
+    """The steps of one run.
 
-    def __init__(self, title: str, priority: Priority = Priority.default) -> None:
+    Args:
+        title: names the thing in summaries.
+        server_id: of the server that shows an undo that does not get through; None where there is none.
+        priority: and fairness, of every step.
+    """
+
+    def __init__(self, title: str, server_id: str | None, priority: Priority = Priority.default) -> None:
         self.title = title
+        self.server_id = server_id
         self.priority = priority
         self.stopped = False
         self.table: list[StepRow] = []
@@ -76,9 +84,13 @@ class Saga:
         *,
         host: str | None = None,
         undo: Policy | None = None,
+        always: bool = False,
         note: str = "",
     ) -> Any:
         """Run a step; its undo, if it has one, is registered first and will run under the policy ``undo``.
+
+        Args:
+            always: the undo runs also where the host owes the clean-up: it gives nothing away that a guest may use.
 
         Raises:
             Stopped: the run was stopped before or while the step ran.
@@ -89,7 +101,7 @@ class Saga:
         undo_fn = info(do).undo
         if undo_fn is not None:
             assert undo is not None, f"{info(do).name} has an undo: say how it runs"
-            self._undos.append(Undo(undo_fn, params, undo, host))
+            self._undos.append(Undo(undo_fn, params, undo, host, always))
         result = await self.run(do, params, policy, host=host, note=note)
         if self.stopped:
             raise Stopped
@@ -112,29 +124,56 @@ class Saga:
         """Where the undos of what comes next will begin."""
         return len(self._undos)
 
-    async def unwind(self, attempt: Attempt | None, to: int = 0) -> None:
-        """Undo what was registered since ``to``, last first.
+    async def persist(
+        self, do: Callable[..., Any], params: Any, policy: Policy, *, host: str | None = None, note: str = ""
+    ) -> Any:
+        """Run what must be done: what the engine gives up is tried again, and shows as stuck until it is done."""
+        stuck = False
+        while True:
+            try:
+                result = await self.run(do, params, policy, host=host, note=note)
+            except ActivityError as error:
+                if failures.is_cancel(error):
+                    raise
+                stuck = True
+                await self._say_stuck(f"{info(do).name}: {failures.cause_of(error).message}")
+                await workflow.sleep(policies.STUCK_PAUSE)
+                continue
+            if stuck:
+                await self._say_stuck(None)
+            return result
 
-        Where the host of ``attempt`` can't do an undo in its time, it owes the clean-up: the other undos of that
-        attempt are left to it too, since the guest may still use what they would give away.
+    async def unwind(self, attempt: Attempt | None, to: int = 0) -> None:
+        """Undo what was registered since ``to``, last first; returns when all of it is undone, or owed.
+
+        Where the host of ``attempt`` can't do an undo in its time, it owes the clean-up of that attempt: what the
+        guest may still use stays taken until then. ``attempt`` None: nothing is owed, the undo is waited for, since
+        a debt would take the whole guest with it.
         """
         owed = False
         while len(self._undos) > to:
             undo = self._undos[-1]
-            concerns_host = _attempt_of(undo.params) is not None
-            if not (owed and concerns_host):
+            if owed and not undo.always:
+                pass
+            elif attempt is None or undo.policy.lane is None:
+                await self.persist(undo.do, undo.params, undo.policy, host=undo.host, note="undo")
+            else:
                 try:
                     await self.run(undo.do, undo.params, undo.policy, host=undo.host, note="undo")
                 except ActivityError as error:
-                    if attempt is None or undo.host is None:
-                        raise
                     owed = True
                     await self._owe(attempt, f"{info(undo.do).name}: {failures.cause_of(error).message}")
             self._undos.pop()
 
     async def _owe(self, attempt: Attempt, what: str) -> None:
         debt = OweCleanup(host=attempt.host, server_id=attempt.server_id, attempt=attempt.number, what=what)
-        await self.run(RecordsActivities.owe_cleanup, debt, policies.UNDO_RECORD)
+        await self.persist(RecordsActivities.owe_cleanup, debt, policies.UNDO_RECORD)
+
+    async def _say_stuck(self, what: str | None) -> None:
+        if self.server_id is not None:
+            await self.run(
+                RecordsActivities.set_stuck, Stuck(server_id=self.server_id, what=what), policies.UNDO_RECORD
+            )
 
     def _begin(self, name: str, host: str | None, note: str) -> StepRow:
         row = StepRow(name, host or "control", workflow.now(), note)
@@ -167,14 +206,7 @@ async def execute(
     """One activity under a policy."""
     summary = f"{title} on {host}" if host else title
     if policy.local:
-        return await workflow.execute_local_activity(
-            do,
-            params,
-            start_to_close_timeout=policy.start_to_close,
-            schedule_to_close_timeout=policy.schedule_to_close,
-            retry_policy=policy.retry,
-            summary=summary[:200] or None,
-        )
+        return await _execute_local(do, params, policy, summary[:200] or None)
     queue = policy.queue
     if policy.lane is not None:
         assert host is not None, f"{policy.name} runs on a host"
@@ -195,6 +227,31 @@ async def execute(
     )
 
 
+async def _execute_local(do: Callable[..., Any], params: Any, policy: Policy, summary: str | None) -> Any:
+    """The engine hands over a local activity's failure bare: here it gets the name of its step, as any other has it."""
+    try:
+        return await workflow.execute_local_activity(
+            do,
+            params,
+            start_to_close_timeout=policy.start_to_close,
+            schedule_to_close_timeout=policy.schedule_to_close,
+            retry_policy=policy.retry,
+            summary=summary,
+        )
+    except FailureError as error:
+        if isinstance(error, ActivityError) or failures.is_cancel(error):
+            raise
+        raise ActivityError(
+            "Activity task failed",
+            scheduled_event_id=0,
+            started_event_id=0,
+            identity="",
+            activity_type=info(do).name,
+            activity_id="",
+            retry_state=None,
+        ) from error
+
+
 async def side_by_side(*branches: Any) -> list[Any]:
     """Run branches at the same time; when one fails the others are cancelled *and waited for*."""
     try:
@@ -203,8 +260,3 @@ async def side_by_side(*branches: Any) -> list[Any]:
     except BaseExceptionGroup as errors:
         raise failures.first(errors) from errors
     return [task.result() for task in tasks]
-
-
-def _attempt_of(params: Any) -> Attempt | None:
-    found = getattr(params, "attempt", None)
-    return found if isinstance(found, Attempt) else None

@@ -69,15 +69,17 @@ class Stoppable:
         await self.shielded(_finished(task))
         return asyncio.CancelledError() if task.cancelled() else task.exception()
 
-    async def shielded(self, work: Coroutine[Any, Any, Any]) -> None:
-        """Run what must happen in a task of its own: a cancel of the run does not reach it."""
+    async def shielded(self, work: Coroutine[Any, Any, Any]) -> Any:
+        """Run what must happen in a task of its own: a cancel of the run does not reach it. Returns its result."""
         task = asyncio.create_task(work)
         while not task.done():
             try:
                 await workflow.wait_condition(task.done)
             except asyncio.CancelledError:
-                self.stop("The request was cancelled by an operator.")
-        task.result()
+                # The forward code is only ever cancelled by ``stop``; a second stop would cancel this wait for ever.
+                if asyncio.current_task() is not self._forward:
+                    self.stop("The request was cancelled by an operator.")
+        return task.result()
 
 
 class Admissible(Stoppable):
@@ -89,8 +91,9 @@ class Admissible(Stoppable):
         self.refused: Failure | None = None
 
     def refuse(self, error: BaseException) -> None:
-        if not failures.is_cancel(error):
-            self.refused = failures.cause_of(error)
+        """The request is refused; a stop is not a refusal, but has its reason."""
+        cause = failures.cause_of(error)
+        self.refused = cause.model_copy(update={"message": self.stop_reason}) if self.saga.stopped else cause
 
     async def admitted(self) -> Any:
         """What an ``admission`` update waits for."""
@@ -103,7 +106,7 @@ class Admissible(Stoppable):
     async def close(self, error: BaseException | None, done: Outcome) -> Outcome:
         """Answer whoever still waits; a refusal completes the run, it does not fail it."""
         if self.answer is None and self.refused is None:
-            self.refused = failures.cause_of(error) if error is not None else Failure(message="stopped")
+            self.refuse(error or asyncio.CancelledError())
         await workflow.wait_condition(workflow.all_handlers_finished)
         if self.answer is None and self.refused is not None:
             return Outcome(state="refused", code=self.refused.code, message=self.refused.message)

@@ -18,7 +18,7 @@ class VolumeWork(Stoppable):
     def __init__(self, params: DataRef) -> None:
         super().__init__()
         self.params = params
-        self.saga = Saga(f"{params.kind} {params.id}")
+        self.saga = Saga(f"{params.kind} {params.id}", None)
         self.state = "done"
         self.poked = False
 

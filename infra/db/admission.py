@@ -15,6 +15,7 @@ from infra.db import (
     flavors,
     groups,
     hosts,
+    idempotency,
     images,
     keypairs,
     networks,
@@ -81,6 +82,8 @@ def admit(session: Session, request: Request) -> list[Server]:
         found = [servers.find(session, server_id) for server_id in request.server_ids]
         return [server for server in found if server is not None]
     quota = quotas.lock(session, request.project_id)
+    if idempotency.is_buried(session, _key(request.server_ids[0])):
+        raise Conflict("The request was given up before it was admitted.", kind="AttemptClosed")
     resolved = resolve(session, request)
     boot_rules.check_metadata(quota, request.spec.metadata)
     count = _affordable(session, request, resolved.flavor)
@@ -98,12 +101,21 @@ def admit(session: Session, request: Request) -> list[Server]:
     return made
 
 
-def withdraw(session: Session, server_id: str, op: str) -> None:
-    """Undo of ``admit``, for a request whose caller was never told of it: the server is deleted."""
+def withdraw(session: Session, server_id: str, op: str, project_id: str) -> None:
+    """Undo of ``admit``, for a request whose caller was never told of it: the server is deleted.
+
+    Buried under the lock that ``admit`` takes, so that one that comes late writes nothing.
+    """
+    quotas.lock(session, project_id)
+    idempotency.bury(session, _key(server_id))
     server = servers.find(session, server_id)
     if server is not None and server.op in (op, None) and server.vm_state is VmState.BUILDING:
         servers.set_deleted(session, server_id)
         groups.remove_member(session, server_id)
+
+
+def _key(server_id: str) -> str:
+    return f"{server_id}/admission"
 
 
 def resolve(session: Session, request: Request) -> Resolved:

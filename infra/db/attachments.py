@@ -5,8 +5,7 @@ import re
 from pydantic import BaseModel, ConfigDict
 from sqlmodel import Session, col, select
 
-from infra.db import servers, volume_attachments, volumes
-from infra.db.tables.servers import ServerRow
+from infra.db import idempotency, servers, volume_attachments, volumes
 from infra.db.tables.volume import AttachmentRow, VolumeRow
 from infra.db.types import now
 from infra.domain.errors import BadRequest, Conflict, NotFound
@@ -60,6 +59,7 @@ def begin(
         BadRequest: the volume isn't available, or the device's name is not one of ``/dev/vdb`` to ``/dev/vdz``.
     """
     server = _usable(session, server_id, "attach_volume")
+    _check_open(session, attachment_id)
     existing = {attachment.id: attachment for attachment in of_server(session, server_id)}
     if attachment_id in existing:
         return Reserved(host=str(server.host), attempt=server.attempt, device=str(existing[attachment_id].device))
@@ -80,10 +80,17 @@ def begin(
     return Reserved(host=str(server.host), attempt=server.attempt, device=chosen)
 
 
-def withdraw(session: Session, attachment_id: str) -> None:
-    """Undo of ``begin``; not there is success."""
+def withdraw(session: Session, server_id: str, attachment_id: str) -> None:
+    """Undo of ``begin``; not there is success, and one that comes later is refused."""
+    servers.lock(session, server_id)
+    idempotency.bury(session, f"{attachment_id}/begin")
     if session.get(AttachmentRow, attachment_id) is not None:
         volume_attachments.detach(session, attachment_id)
+
+
+def _check_open(session: Session, what: str) -> None:
+    if idempotency.is_buried(session, f"{what}/begin"):
+        raise Conflict("The request was given up before it was admitted.", kind="AttemptClosed")
 
 
 def begin_detach(
@@ -97,6 +104,7 @@ def begin_detach(
         Forbidden: the server boots from it.
     """
     server = _usable(session, server_id, "detach_volume")
+    _check_open(session, f"{server_id}/{request_id}")
     found = [attachment for attachment in of_server(session, server_id) if attachment.volume_id == volume_id]
     if not found:
         raise NotFound(f"volume_id not found: {volume_id}")
@@ -114,8 +122,10 @@ def begin_detach(
     return Leaving(host=str(server.host), attempt=server.attempt, attachment_id=found[0].id)
 
 
-def roll_back_detach(session: Session, server_id: str, volume_id: str) -> None:
-    """The guest keeps it."""
+def roll_back_detach(session: Session, server_id: str, volume_id: str, request_id: str) -> None:
+    """The guest keeps it; a beginning that comes later is refused."""
+    servers.lock(session, server_id)
+    idempotency.bury(session, f"{server_id}/{request_id}/begin")
     volume = session.get(VolumeRow, volume_id)
     if volume is not None and volume.status == "detaching":
         volume.status = "in-use"
@@ -128,7 +138,7 @@ def end(session: Session, server_id: str, request_id: str, message: str | None) 
 
 def _usable(session: Session, server_id: str, what: str) -> Server:
     # Locked: two attachments at once must not get the same device.
-    session.exec(select(ServerRow.id).where(col(ServerRow.id) == server_id).with_for_update()).first()
+    servers.lock(session, server_id)
     server = servers.get(session, server_id)
     if server.task_state is not None:
         raise Conflict(f"Cannot '{what}' instance {server_id} while it is in task_state {server.task_state}")

@@ -36,3 +36,8 @@ def bury(session: Session, key: str) -> str | None:
     row.buried = True
     session.add(row)
     return row.resource_id or None
+
+
+def is_buried(session: Session, key: str) -> bool:
+    row = session.get(IdempotencyRow, key)
+    return row is not None and row.buried

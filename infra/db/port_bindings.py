@@ -76,6 +76,19 @@ def delete(session: Session, port_id: str, key: str | None) -> None:
         ports.delete(session, port_id)
 
 
+def of_attempt(session: Session, host: str, server_id: str, attempt: int) -> list[str]:
+    """Ports that attempts up to this one bound to a host for a server, by id."""
+    query = select(PortRow).where(PortRow.device_id == server_id, PortRow.host == host, PortRow.bound_by != "")
+    return sorted(row.id for row in session.exec(query) if _attempt(row.bound_by)[1] <= attempt)
+
+
+def unbind(session: Session, port_id: str) -> None:
+    """Let go of a port that is the user's own."""
+    row = ports.row_of(session, port_id, lock=True)
+    row.bound_by = ""
+    ports.update(session, port_id, _UNBOUND)
+
+
 def in_use(port_id: str, network_id: str, device_id: str) -> Conflict:
     return Conflict(
         f"Unable to complete operation on port {port_id} for network {network_id}. Port already has an attached "

@@ -146,6 +146,11 @@ def sealed_user_data(session: Session, server_id: str) -> dict[str, str] | None:
     return row.sealed if row else None
 
 
+def lock(session: Session, server_id: str) -> None:
+    """Keep other writers of this server waiting until the transaction ends; that there is none is no error."""
+    session.exec(select(ServerRow.id).where(col(ServerRow.id) == server_id).with_for_update()).first()
+
+
 def _held(session: Session, server_id: str, op: str) -> ServerRow | None:
     """The row for writing, if ``op`` still holds it."""
     row = session.exec(select(ServerRow).where(col(ServerRow.id) == server_id).with_for_update()).first()
@@ -219,9 +224,12 @@ def displace(session: Session, server_id: str, op: str, attempt: int) -> bool:
 
 
 def set_active(session: Session, server_id: str, op: str, power_state: int) -> bool:
+    """The boot is done. True also where an earlier call of this boot, whose reply was lost, has written it."""
     row = _held(session, server_id, op)
     if row is None:
-        return False
+        found = session.get(ServerRow, server_id)
+        # Until the boot's run has closed no other verb can have made it ACTIVE and let go of it.
+        return found is not None and found.vm_state == VmState.ACTIVE and found.op is None
     _write(
         session,
         row,

@@ -1,14 +1,17 @@
 """What a host does with the database by way of the compute API: what it should have, what it owes, what it has paid."""
 
+import contextlib
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 from sqlmodel import Session, col, select
 
-from infra.db import attachments, claims, debts, hosts, ports, servers, volume_attachments
+from infra.db import attachments, claims, debts, hosts, port_bindings, ports, servers, volume_attachments, volumes
 from infra.db.tables.network import NetworkRow, PortRow
 from infra.db.tables.servers import ServerRow
-from infra.domain.server import VmState
+from infra.domain.errors import BadRequest
+from infra.domain.server import Server, VmState
+from infra.domain.volume import VolumeAttachment
 
 
 class Expected(BaseModel):
@@ -33,21 +36,33 @@ def expected(session: Session, host: str) -> list[Expected]:
 def settle(session: Session, host: str, server_id: str, attempt: int) -> None:
     """The host has removed everything of this attempt: what was kept from others is given back.
 
-    Ports and volumes only where no later attempt has the server: then they are that one's.
+    Only what the attempt had on this host: a later attempt, here or elsewhere, has ports and attachments of its own.
     """
     server = servers.find(session, server_id)
     debts.pay(session, host, server_id, attempt)
     claims.release(session, server_id, attempt)
-    if server is not None and server.vm_state not in (VmState.DELETED, VmState.ERROR):
-        return
     kept = {entry.port_id for entry in server.networks if not entry.created} if server else set()
-    for port in ports.of_devices(session, [server_id])[server_id]:
-        if port.id in kept:
-            ports.update(session, port.id, {"device_id": "", "device_owner": "", "host": "", "status": "DOWN"})
+    for port_id in port_bindings.of_attempt(session, host, server_id, attempt):
+        if port_id in kept:
+            port_bindings.unbind(session, port_id)
         else:
-            ports.delete(session, port.id)
+            ports.delete(session, port_id)
     for attachment in attachments.of_server(session, server_id):
-        volume_attachments.detach(session, attachment.id)
+        if attachment.host == host and attachment.attempt <= attempt:
+            volume_attachments.detach(session, attachment.id)
+            _end_with_server(session, server, attachment)
+
+
+def _end_with_server(session: Session, server: Server | None, attachment: VolumeAttachment) -> None:
+    """Delete a volume that was to go with its server, or that a boot which came to nothing had made."""
+    if server is None or server.vm_state not in (VmState.DELETED, VmState.ERROR):
+        return
+    device = next((d for d in server.block_devices if d.volume_id == attachment.volume_id), None)
+    undone = device is not None and device.created and server.launched_at is None
+    if undone or attachment.delete_on_termination or (device is not None and device.delete_on_termination):
+        # A volume that snapshots were made of meanwhile stays.
+        with contextlib.suppress(BadRequest):
+            volumes.begin_delete(session, attachment.volume_id, None)
 
 
 def power_states(session: Session, host: str, states: dict[str, int]) -> None:

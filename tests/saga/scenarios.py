@@ -1,0 +1,396 @@
+"""One scenario for each workflow: how its run begins, the steps it takes, and what the world is after it.
+
+``done`` says that it succeeded, ``undone`` that it failed and took everything back; both get the world as it was
+before.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+
+from tests.saga.snapshot import snapshot
+from tests.saga.world import Place, World
+
+Check = Callable[[World, Place, dict[str, Any]], Awaitable[None]]
+
+
+async def nothing(world: World, place: Place) -> None:
+    return
+
+
+@dataclass(frozen=True)
+class Scenario:
+    name: str
+    workflow: str
+    """Its type, as registered."""
+    steps: tuple[str, ...]
+    """In no order: some run side by side."""
+    begin: Callable[[World, Place], Awaitable[httpx.Response]]
+    """The request, which may be refused."""
+    done: Check
+    undone: Check
+    workflow_id: Callable[[Place], str] = lambda place: place.workflow_id
+    prepare: Callable[[World, Place], Awaitable[Any]] = nothing
+    admission: frozenset[str] = frozenset()
+    """Steps whose failure refuses the request."""
+    hosted: frozenset[str] = frozenset()
+    """Steps whose host may say no, for another to be taken."""
+    forward_only: frozenset[str] = frozenset()
+    """Steps after which there is no way back: they are tried until they succeed."""
+    local: frozenset[str] = frozenset()
+    deletable: bool = True
+
+
+async def gone(world: World, place: Place, before: dict[str, Any]) -> None:
+    """The server was deleted, and nothing of it is left."""
+    server = world.server(place)
+    assert server is None or server.vm_state == "deleted", server
+    assert await snapshot(world, place) == before
+
+
+async def delete_and_compare(world: World, place: Place, before: dict[str, Any]) -> None:
+    await world.delete(place)
+    await world.settled(place)
+    await gone(world, place, before)
+
+
+def runs_on(found: dict[str, Any], attempt: int, host: str) -> dict[str, Any]:
+    """What the world has of a running server of one attempt, and nothing of another attempt."""
+    on_host = {
+        "files": [f"config.{attempt}", f"disk.{attempt}", f"guest.{attempt}.json"],
+        "domains": [(attempt, 1)],
+        "plugged": 1,
+        "images": ["11111111-1111-4111-8111-111111111111"],
+    }
+    return {
+        **found,
+        "claims": [(host, attempt, False)],
+        "usage": (1, 1, 128),
+        "ports": [(host, True, "ACTIVE")],
+        "addresses": 1,
+        "volumes": [(volume, "in-use") for volume, _ in found["volumes"]],
+        "attachments": [(host, "attached", True)],
+        "user data": True,
+        host: {**found[host], **on_host, "networks": found[host]["networks"]},
+    }
+
+
+# -- boot
+
+
+async def active(world: World, place: Place, before: dict[str, Any]) -> None:
+    """ACTIVE, with everything once and on one host; deleted, nothing is left."""
+    server = world.server(place)
+    assert server is not None
+    assert (server.status, server.task_state) == ("ACTIVE", None), server.fault
+    found = await snapshot(world, place)
+    assert len(found["ports"]) == 1
+    host = str(server.host)
+    networks = {host: {**before[host], "networks": found[host]["networks"]}}
+    assert found == runs_on({**before, **networks}, server.attempt, host)
+    await delete_and_compare(world, place, before)
+
+
+async def in_error(world: World, place: Place, before: dict[str, Any]) -> None:
+    """ERROR, with a fault that says why; nothing else is left, but the quota and the user data of a row that stays."""
+    server = world.server(place)
+    assert server is not None
+    assert (server.status, server.task_state, server.host) == ("ERROR", None, None)
+    assert server.fault is not None
+    assert server.fault.message
+    assert server.fault.message != "An unexpected error happened."
+    kept = {"usage": (1, 1, 128), "user data": True}
+    assert await snapshot(world, place) == before | kept
+    await delete_and_compare(world, place, before)
+
+
+BOOT = Scenario(
+    name="boot",
+    workflow="BootServer",
+    steps=(
+        "identity.validate_token",
+        "records.create_servers",
+        "scheduling.claim_host",
+        "host.accept",
+        "records.place",
+        "conductor.get_instance",
+        "images.fetch",
+        "networks.allocate",
+        "networks.plug",
+        "volumes.attach",
+        "volumes.connect",
+        "hypervisor.spawn",
+        "volumes.complete",
+        "records.set_active",
+    ),
+    begin=lambda world, place: world.boot(place, status=None),
+    done=active,
+    undone=in_error,
+    admission=frozenset({"identity.validate_token", "records.create_servers"}),
+    hosted=frozenset(
+        {
+            "host.accept",
+            "images.fetch",
+            "networks.allocate",
+            "networks.plug",
+            "volumes.attach",
+            "volumes.connect",
+            "hypervisor.spawn",
+            "volumes.complete",
+        }
+    ),
+    forward_only=frozenset({"records.set_active"}),
+    local=frozenset(
+        {
+            "identity.validate_token",
+            "records.create_servers",
+            "records.place",
+            "conductor.get_instance",
+            "records.set_active",
+        }
+    ),
+)
+
+# -- delete
+
+
+async def boot(world: World, place: Place) -> None:
+    await world.active(place)
+
+
+async def deleted(world: World, place: Place, before: dict[str, Any]) -> None:
+    """What the server had is given back; its project has nothing but its volume."""
+    server = world.server(place)
+    assert server is not None
+    assert server.vm_state == "deleted"
+    found = await snapshot(world, place)
+    for name in world.hosts:
+        assert found[name] == {
+            "files": [],
+            "domains": [],
+            "plugged": 0,
+            "networks": [],
+            "leftovers": [],
+            "images": [],
+        }
+    for name in ("claims", "debts", "ports", "attachments", "tasks", "open runs"):
+        assert found[name] == [], name
+    assert (found["usage"], found["addresses"], found["user data"]) == ((0, 0, 0), 0, False)
+    assert found["volumes"] == [(place.volume_id, "available")]
+    assert found["volume data"] == [place.volume_id]
+
+
+async def paid_later(world: World, place: Place, before: dict[str, Any]) -> None:
+    """The host did not confirm: the server is gone for its user, and what its guest could touch stays taken until
+    the host has paid its debt."""
+    server = world.server(place)
+    assert server is not None
+    assert server.vm_state == "deleted"
+    found = await snapshot(world, place)
+    host = found["claims"][0][0]
+    assert found["claims"] == [(host, server.attempt, True)]
+    assert found["debts"] == [(host, server.attempt)]
+    assert found["usage"] == (0, 0, 0)
+    assert (len(found["ports"]), found["addresses"], len(found["attachments"])) == (1, 1, 1)
+    await world.hosts[host].host.upkeep.pay()
+    await deleted(world, place, before)
+
+
+DELETE = Scenario(
+    name="delete",
+    workflow="DeleteServer",
+    steps=(
+        "records.mark_deleting",
+        "hypervisor.remove",
+        "networks.unplug",
+        "images.release",
+        "networks.deallocate",
+        "volumes.detach",
+        "scheduling.release_all",
+        "records.set_deleted",
+    ),
+    prepare=boot,
+    begin=lambda world, place: world.delete(place, status=None),
+    done=deleted,
+    undone=paid_later,
+    forward_only=frozenset(
+        {
+            "records.mark_deleting",
+            "networks.deallocate",
+            "volumes.detach",
+            "scheduling.release_all",
+            "records.set_deleted",
+        }
+    ),
+    local=frozenset({"records.mark_deleting"}),
+)
+
+# -- power
+
+
+async def stopped(world: World, place: Place, before: dict[str, Any]) -> None:
+    server = world.server(place)
+    assert server is not None
+    assert (server.status, server.task_state, server.power_state) == ("SHUTOFF", None, 4)
+    found = await snapshot(world, place)
+    host = str(server.host)
+    ports = [(host, True, "DOWN")]
+    assert found == before | {host: before[host] | {"domains": [(server.attempt, 4)]}, "ports": ports}
+    await world.delete(place)
+    await world.settled(place)
+
+
+async def as_it_was(world: World, place: Place, before: dict[str, Any]) -> None:
+    """The row is as before; of the guest itself a verb that failed says nothing, the host's reports do."""
+    server = world.server(place)
+    assert server is not None
+    assert server.task_state is None
+    found, host = await snapshot(world, place), str(server.host)
+    assert found == before | {host: before[host] | {"domains": found[host]["domains"]}}
+    await world.delete(place)
+    await world.settled(place)
+
+
+async def shut_off(world: World, place: Place) -> None:
+    await world.active(place)
+    await world.act(place, "os-stop")
+    await world.settled(place)
+
+
+async def running(world: World, place: Place, before: dict[str, Any]) -> None:
+    server = world.server(place)
+    assert server is not None
+    assert (server.status, server.task_state, server.power_state) == ("ACTIVE", None, 1)
+    found = await snapshot(world, place)
+    host = str(server.host)
+    ports = [(host, True, "ACTIVE")]
+    assert found == before | {host: before[host] | {"domains": [(server.attempt, 1)]}, "ports": ports}
+    await world.delete(place)
+    await world.settled(place)
+
+
+_POWER: dict[str, Any] = {
+    "workflow": "PowerServer",
+    "steps": ("records.begin_verb", "hypervisor.power", "records.end_verb"),
+    "undone": as_it_was,
+    "admission": frozenset({"records.begin_verb"}),
+    "forward_only": frozenset({"records.end_verb"}),
+    "local": frozenset({"records.begin_verb", "records.end_verb"}),
+}
+STOP = Scenario(
+    name="stop",
+    prepare=boot,
+    begin=lambda world, place: world.act(place, "os-stop", status=None),
+    done=stopped,
+    **_POWER,
+)
+START = Scenario(
+    name="start",
+    prepare=shut_off,
+    begin=lambda world, place: world.act(place, "os-start", status=None),
+    done=running,
+    **_POWER,
+)
+
+# -- volumes of servers
+
+
+async def boot_without_volume(world: World, place: Place) -> None:
+    await world.active(place, block_device_mapping_v2=[], user_data=None)
+
+
+async def attached(world: World, place: Place, before: dict[str, Any]) -> None:
+    server = world.server(place)
+    assert server is not None
+    host = str(server.host)
+    disks = [disk.serial for disk in world.hosts[host].driver.guest(place.server_id).disks]
+    assert disks.count(place.volume_id[:20]) == 1
+    assert await snapshot(world, place) == before | {
+        "volumes": [(place.volume_id, "in-use")],
+        "attachments": [(host, "attached", True)],
+    }
+    await world.delete(place)
+    await world.settled(place)
+
+
+async def not_attached(world: World, place: Place, before: dict[str, Any]) -> None:
+    server = world.server(place)
+    assert server is not None
+    disks = [disk.serial for disk in world.hosts[str(server.host)].driver.guest(place.server_id).disks]
+    assert place.volume_id[:20] not in disks
+    assert await snapshot(world, place) == before
+    # It may be attached as if nothing had been.
+    await world.attach(place)
+    await world.settled(place)
+    assert (await snapshot(world, place))["attachments"] == [(server.host, "attached", True)]
+    await world.delete(place)
+    await world.settled(place)
+
+
+def _on_volume(place: Place) -> str:
+    return f"{place.workflow_id}/volume/{place.volume_id}"
+
+
+ATTACH = Scenario(
+    name="attach",
+    workflow="AttachVolume",
+    workflow_id=_on_volume,
+    steps=(
+        "attachments.begin",
+        "volumes.attach",
+        "hypervisor.attach_disk",
+        "volumes.complete",
+        "attachments.end",
+    ),
+    prepare=boot_without_volume,
+    begin=lambda world, place: world.attach(place, status=None),
+    done=attached,
+    undone=not_attached,
+    admission=frozenset({"attachments.begin"}),
+    forward_only=frozenset({"attachments.end"}),
+    local=frozenset({"attachments.begin", "attachments.end"}),
+)
+
+
+async def boot_and_attach(world: World, place: Place) -> None:
+    await boot_without_volume(world, place)
+    await world.attach(place)
+    await world.settled(place)
+
+
+async def detached(world: World, place: Place, before: dict[str, Any]) -> None:
+    server = world.server(place)
+    assert server is not None
+    disks = [disk.serial for disk in world.hosts[str(server.host)].driver.guest(place.server_id).disks]
+    assert place.volume_id[:20] not in disks
+    found = await snapshot(world, place)
+    assert found == before | {"volumes": [(place.volume_id, "available")], "attachments": []}
+    await world.delete(place)
+    await world.settled(place)
+
+
+async def still_attached(world: World, place: Place, before: dict[str, Any]) -> None:
+    assert await snapshot(world, place) == before
+    # It may be detached as if nothing had been.
+    await world.detach(place)
+    await world.settled(place)
+    await detached(world, place, before)
+
+
+DETACH = Scenario(
+    name="detach",
+    workflow="DetachVolume",
+    workflow_id=_on_volume,
+    steps=("attachments.begin_detach", "hypervisor.detach_disk", "volumes.detach", "attachments.end"),
+    prepare=boot_and_attach,
+    begin=lambda world, place: world.detach(place, status=None),
+    done=detached,
+    undone=still_attached,
+    admission=frozenset({"attachments.begin_detach"}),
+    forward_only=frozenset({"volumes.detach", "attachments.end"}),
+    local=frozenset({"attachments.begin_detach", "attachments.end"}),
+)
+
+SCENARIOS = (BOOT, DELETE, STOP, START, ATTACH, DETACH)

@@ -1,0 +1,54 @@
+"""Everything that a server can leave behind, wherever it is kept: two of these are compared."""
+
+from pathlib import Path
+from typing import Any
+
+from sqlmodel import Session, col, select
+
+from infra.db import claims, debts, quotas, servers, volumes
+from infra.db.tables.network import AddressRow, PortRow
+from infra.db.tables.servers import UserDataRow
+from infra.db.tables.volume import AttachmentRow
+from tests.saga.world import Place, World
+
+
+async def snapshot(world: World, place: Place) -> dict[str, Any]:
+    """Of one project: its rows, and what hosts have of its servers."""
+    found: dict[str, Any] = world.db.read_now(_rows, place)
+    for name, host in world.hosts.items():
+        found[name] = _on_host(host.directory, place)
+        found[name]["domains"] = sorted(
+            (state.attempt, state.power_state) for state in host.driver.domains() if state.server_id == place.server_id
+        )
+        found[name]["plugged"] = len(host.network.plugged().get(place.server_id, []))
+        found[name]["networks"] = sorted(d for d in host.network.devices if place.network_id[:8] in d)
+        found[name]["leftovers"] = host.network.leftovers()
+        found[name]["images"] = sorted(i for i in host.cache.images() if place.server_id in host.cache.references(i))
+    found["volume data"] = sorted(set(world.volumes.volumes()) & world.volumes_of(place.project_id))
+    found["open runs"] = await world.open_runs(place)
+    return found
+
+
+def _rows(session: Session, place: Place) -> dict[str, Any]:
+    ports = list(session.exec(select(PortRow).where(col(PortRow.project_id) == place.project_id)))
+    ids = [port.id for port in ports]
+    addresses = list(session.exec(select(AddressRow).where(col(AddressRow.port_id).in_(ids))))
+    own = volumes.all_of(session, place.project_id)
+    attached = session.exec(select(AttachmentRow).where(col(AttachmentRow.volume_id).in_([v.id for v in own])))
+    usage = quotas.usage(session, place.project_id)
+    return {
+        "claims": [(c.host, c.attempt, c.quarantined) for c in claims.of_server(session, place.server_id)],
+        "debts": [(d.host, d.attempt) for d in debts.owed(session) if d.server_id == place.server_id],
+        "usage": (usage.instances, usage.cores, usage.ram),
+        "ports": sorted((port.host, port.device_id == place.server_id, port.status) for port in ports),
+        "addresses": len(addresses),
+        "volumes": sorted((volume.id, volume.status) for volume in own),
+        "attachments": sorted((a.host or "", a.status, a.server_id == place.server_id) for a in attached),
+        "user data": session.get(UserDataRow, place.server_id) is not None,
+        "tasks": [s.task_state for s in servers.list_servers(session, project_id=place.project_id) if s.task_state],
+    }
+
+
+def _on_host(directory: Path, place: Place) -> dict[str, Any]:
+    folder = directory / "instances" / place.server_id
+    return {"files": sorted(path.name for path in folder.iterdir()) if folder.exists() else []}

@@ -1,0 +1,403 @@
+"""A cloud in one process: the real API, workflows, workers and database; hypervisors, networks and data are fakes.
+
+Projects in it share nothing, so that many runs can go on at once.
+"""
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import socket
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import uvicorn
+from pydantic import SecretStr
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.plugin import SimplePlugin
+from temporalio.service import RPCError
+from temporalio.worker import Replayer, Worker, WorkerConfig
+
+from api import start
+from api.app import Door
+from api.deps import Services
+from infra.compute.fake import FakeDriver
+from infra.db import flavors, images, networks, schema, servers, subnets, volumes
+from infra.db.engine import Database
+from infra.domain.flavor import Flavor
+from infra.domain.image import Image
+from infra.domain.network import AllocationPool, Network, NetworkQuota, Subnet
+from infra.domain.server import Server
+from infra.domain.volume import Volume
+from infra.identity.fake import FakeIdentity
+from infra.image.file_store import FileStore
+from infra.image.host_cache import HostCache
+from infra.network.fake import FakeNetworkBackend
+from infra.rest.client import RestClient
+from infra.settings import ApiSettings, HostSettings, LimitSettings, SchedulerSettings, SealSettings, Settings
+from infra.temporal.sealed import Sealer
+from infra.volume.backend import Connection
+from infra.volume.fake import FakeBackend
+from tests.saga.faults import Faults
+from workers import control
+from workers.compute import FAKE_INVENTORY, Host
+from workers.registry import WORKFLOWS
+
+IMAGE = "11111111-1111-4111-8111-111111111111"
+FLAVOR = "1"
+PASSWORD = "pass-word-1"
+_KEY = base64.b64encode(b"k" * 32).decode()
+
+
+class FileVolumes(FakeBackend):
+    """Hosts look whether they reach a volume's file."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__()
+        self._directory = directory
+        directory.mkdir()
+
+    def create(self, volume_id: str, size_gb: int, *args: Any, **more: Any) -> None:
+        super().create(volume_id, size_gb, *args, **more)
+        (self._directory / volume_id).touch()
+
+    def delete(self, volume_id: str) -> None:
+        super().delete(volume_id)
+        (self._directory / volume_id).unlink(missing_ok=True)
+
+    def connection(self, volume_id: str) -> Connection:
+        return Connection(volume_id=volume_id, path=self._directory / volume_id, format="qcow2")
+
+
+@dataclass
+class FakeHost:
+    directory: Path
+    driver: FakeDriver
+    network: FakeNetworkBackend
+    cache: HostCache
+    host: Host
+    running: list[asyncio.Task[None]] = field(default_factory=list)
+    workers: list[Worker] = field(default_factory=list)
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(worker.shutdown() for worker in self.workers))
+        await asyncio.gather(*self.running, return_exceptions=True)
+        self.workers, self.running = [], []
+
+
+@dataclass(frozen=True)
+class Place:
+    """A project of its own, with what a boot needs, and the id that its server will have."""
+
+    project_id: str
+    user_id: str
+    token: str
+    network_id: str
+    volume_id: str
+    key: str
+    server_id: str
+
+    @property
+    def workflow_id(self) -> str:
+        return f"server/{self.server_id}"
+
+
+class World:
+    def __init__(self, settings: Settings, client: Client, faults: Faults, listening: socket.socket) -> None:
+        self.settings = settings
+        self.client = client
+        self.faults = faults
+        self.db = Database(settings.database_url)
+        schema.create_all(self.db)
+        self.identity = FakeIdentity(remember_seconds=3600)
+        self.volumes = FileVolumes(settings.state / "volumes")
+        self.images = FileStore(settings.image_directory)
+        self.hosts: dict[str, FakeHost] = {}
+        self.services = Services(
+            settings, self.db, self.identity, self.images, self.volumes, client, Sealer(settings.seal)
+        )
+        self.rest = RestClient(settings.api_url, self.identity)
+        self.http = httpx.AsyncClient(base_url=settings.api_url, timeout=60)
+        self._listening = listening
+        self._door = _Server(uvicorn.Config(Door(self.services), lifespan="off", log_config=None, access_log=False))
+        self._running: list[asyncio.Task[Any]] = []
+        self._workers: list[Worker] = []
+
+    async def begin(self, host_names: tuple[str, ...]) -> None:
+        self._running.append(asyncio.create_task(self._door.serve([self._listening])))
+        self._workers = control.build(self.settings, self.client, self.db, self.identity, self.rest, self.volumes)
+        self._running += [asyncio.create_task(worker.run()) for worker in self._workers]
+        await self._seed()
+        for name in host_names:
+            await self.add_host(name)
+            self.start_host(name)
+
+    async def end(self) -> None:
+        await asyncio.gather(*(host.stop() for host in self.hosts.values()))
+        await asyncio.gather(*(worker.shutdown() for worker in self._workers))
+        await self.http.aclose()
+        await self.rest.close()
+        self._door.should_exit = True
+        await asyncio.gather(*self._running)
+        self.db.close()
+
+    async def add_host(self, name: str) -> FakeHost:
+        """Known and ready; nobody polls its queues before ``start_host``."""
+        settings = self.settings.model_copy(update={"host": HostSettings(name=name)})
+        directory = settings.host_directory
+        driver = FakeDriver(name, FAKE_INVENTORY)
+        network = FakeNetworkBackend()
+        host = Host(settings, driver, network, self.rest)
+        await host.upkeep.enrol()
+        await host.upkeep.settle()
+        made = self.hosts[name] = FakeHost(directory, driver, network, HostCache(directory / "images"), host)
+        return made
+
+    def start_host(self, name: str) -> None:
+        host = self.hosts[name]
+        host.workers = host.host.workers(self.client)
+        host.running = [asyncio.create_task(worker.run()) for worker in host.workers]
+
+    # -- what is in it
+
+    async def _seed(self) -> None:
+        time = datetime.now(UTC)
+        self.db.write_now(flavors.create, Flavor(id=FLAVOR, name="m1.tiny", vcpus=1, ram_mb=128, disk_gb=1))
+        data = b"guest" * 2000 + bytes(240)
+
+        async def chunks() -> AsyncIterator[bytes]:
+            yield data
+
+        stored = await self.images.put(IMAGE, "raw", chunks(), len(data))
+        image = Image(
+            id=IMAGE,
+            name="guest",
+            owner="0" * 32,
+            status="active",
+            visibility="public",
+            disk_format="raw",
+            container_format="bare",
+            size=stored.size,
+            virtual_size=stored.virtual_size,
+            checksum=stored.checksum,
+            hash_algo="sha512",
+            hash_value=hashlib.sha512(data).hexdigest(),
+            created_at=time,
+            updated_at=time,
+        )
+        self.db.write_now(images.create, image)
+        await self.identity.create_user("alice", PASSWORD)
+
+    async def place(self) -> Place:
+        """A new project with a network and an empty volume."""
+        alice = (await self.identity.users("alice"))[0]
+        project = await self.identity.create_project(uuid.uuid4().hex)
+        await self.identity.grant(alice.id, project.id, "member")
+        token = await self.identity.password_token("alice", PASSWORD, project=project.name)
+        key = uuid.uuid4().hex
+        place = Place(
+            project_id=project.id,
+            user_id=alice.id,
+            token=token,
+            network_id=str(uuid.uuid4()),
+            volume_id=str(uuid.uuid4()),
+            key=key,
+            server_id=str(uuid.uuid5(start._NAMESPACE, f"{project.id}/{key}")),
+        )
+        self.db.write_now(_furnish, place)
+        self.volumes.create(place.volume_id, 1)
+        return place
+
+    def volumes_of(self, project_id: str) -> set[str]:
+        return {volume.id for volume in self.db.read_now(volumes.all_of, project_id)}
+
+    def server(self, place: Place) -> Server | None:
+        """Its row; deleted ones too."""
+        return self.db.read_now(servers.find, place.server_id)
+
+    # -- what users do
+
+    async def call(
+        self, place: Place, method: str, path: str, body: Any = None, *, status: int | None = None, **headers: str
+    ) -> httpx.Response:
+        sent = {"X-Auth-Token": place.token, "X-OpenStack-Nova-API-Version": "2.79", **headers}
+        reply = await self.http.request(method, path, json=body, headers=sent)
+        if status is not None:
+            assert reply.status_code == status, (reply.status_code, reply.text)
+        return reply
+
+    async def boot(self, place: Place, *, status: int | None = 202, **fields: Any) -> httpx.Response:
+        """Image, one network, an existing volume, config drive and user data."""
+        body = boot_body(place) | fields
+        headers = {"Idempotency-Key": place.key}
+        return await self.call(place, "POST", "/compute/v2.1/servers", {"server": body}, status=status, **headers)
+
+    async def active(self, place: Place, **fields: Any) -> Server:
+        """A server, booted the usual way."""
+        await self.boot(place, **fields)
+        await self.settled(place)
+        server = self.server(place)
+        assert server is not None
+        assert server.status == "ACTIVE", server.fault
+        return server
+
+    async def act(self, place: Place, action: str, *, status: int | None = 202, argument: Any = None) -> httpx.Response:
+        path = f"/compute/v2.1/servers/{place.server_id}/action"
+        return await self.call(place, "POST", path, {action: argument}, status=status)
+
+    async def delete(self, place: Place, *, status: int | None = 204) -> httpx.Response:
+        return await self.call(place, "DELETE", f"/compute/v2.1/servers/{place.server_id}", status=status)
+
+    async def attach(self, place: Place, *, status: int | None = 200) -> httpx.Response:
+        body = {"volumeAttachment": {"volumeId": place.volume_id}}
+        path = f"/compute/v2.1/servers/{place.server_id}/os-volume_attachments"
+        return await self.call(place, "POST", path, body, status=status)
+
+    async def detach(self, place: Place, *, status: int | None = 202) -> httpx.Response:
+        path = f"/compute/v2.1/servers/{place.server_id}/os-volume_attachments/{place.volume_id}"
+        return await self.call(place, "DELETE", path, status=status)
+
+    # -- runs
+
+    def handle(self, workflow_id: str) -> WorkflowHandle[Any, Any]:
+        return self.client.get_workflow_handle(workflow_id)
+
+    async def status_of(self, workflow_id: str) -> WorkflowExecutionStatus | None:
+        try:
+            return (await self.handle(workflow_id).describe()).status
+        except RPCError:
+            return None
+
+    def workflow_ids(self, place: Place) -> tuple[str, ...]:
+        return (
+            place.workflow_id,
+            f"{place.workflow_id}/volume/{place.volume_id}",
+            f"volume/{place.volume_id}",
+        )
+
+    async def open_runs(self, place: Place) -> list[str]:
+        ids = self.workflow_ids(place)
+        running = WorkflowExecutionStatus.RUNNING
+        return [id for id in ids if await self.status_of(id) == running]
+
+    async def replay(self, workflow_id: str) -> None:
+        """The latest run of this id again, from its history, in the sandbox. Raises where it is not deterministic."""
+        replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter)
+        await replayer.replay_workflow(await self.handle(workflow_id).fetch_history())
+
+    async def settled(self, place: Place, seconds: float = 60.0) -> None:
+        """All runs of a project have ended."""
+
+        async def quiet() -> bool:
+            # What a run has told to stop may still be on its way to the end.
+            return not await self.open_runs(place) and not self.faults.running.get(place.workflow_id)
+
+        await until(quiet, seconds, lambda: f"runs of {place.server_id} are still open")
+
+
+def boot_body(place: Place) -> dict[str, Any]:
+    return {
+        "name": "web",
+        "flavorRef": FLAVOR,
+        "imageRef": IMAGE,
+        "networks": [{"uuid": place.network_id}],
+        "block_device_mapping_v2": [
+            {"source_type": "image", "destination_type": "local", "uuid": IMAGE, "boot_index": 0},
+            {"source_type": "volume", "destination_type": "volume", "uuid": place.volume_id, "boot_index": -1},
+        ],
+        "config_drive": True,
+        "user_data": base64.b64encode(b"#!/bin/sh\n").decode(),
+    }
+
+
+async def until(true: Callable[[], Any], seconds: float, message: Callable[[], str]) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        result = true()
+        if asyncio.iscoroutine(result):
+            result = await result
+        if result:
+            return
+        assert time.monotonic() < deadline, message()
+        await asyncio.sleep(0.03)
+
+
+def _furnish(session: Any, place: Place) -> None:
+    moment = datetime.now(UTC)
+    network = Network(
+        id=place.network_id, project_id=place.project_id, name="net", vni=0, created_at=moment, updated_at=moment
+    )
+    networks.create(session, network, NetworkQuota())
+    subnet = Subnet(
+        id=str(uuid.uuid4()),
+        project_id=place.project_id,
+        network_id=place.network_id,
+        cidr="10.0.0.0/24",
+        gateway_ip="10.0.0.1",
+        enable_dhcp=False,
+        allocation_pools=(AllocationPool(start="10.0.0.2", end="10.0.0.254"),),
+        created_at=moment,
+        updated_at=moment,
+    )
+    subnets.create(session, subnet, NetworkQuota())
+    volume = Volume(
+        id=place.volume_id,
+        project_id=place.project_id,
+        user_id=place.user_id,
+        size_gb=1,
+        status="available",
+        created_at=moment,
+    )
+    volumes.create(session, volume, {"volumes": 10, "gigabytes": 100, "snapshots": 10})
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _Proofs(SimplePlugin):
+    """Every worker of a world gets its faults. Runs are replayed afterwards, in the sandbox (``World.replay``): a
+    worker without a cache would replay them at every task, but it also repeats local activities at random."""
+
+    def __init__(self, faults: Faults) -> None:
+        super().__init__("proofs", interceptors=[faults])
+
+    def configure_worker(self, config: WorkerConfig) -> WorkerConfig:
+        config = super().configure_worker(config)
+        config["graceful_shutdown_timeout"] = timedelta(0)
+        return config
+
+
+@asynccontextmanager
+async def world(folder: Path, target: str, namespace: str, hosts: tuple[str, ...]) -> AsyncIterator[World]:
+    listening = socket.socket()
+    listening.bind(("127.0.0.1", 0))
+    listening.set_inheritable(False)
+    settings = Settings(
+        state_dir=folder,
+        api=ApiSettings(port=listening.getsockname()[1]),
+        seal=SealSettings(keys={"k": SecretStr(_KEY)}),
+        scheduler=SchedulerSettings(host_down_seconds=3600),
+        limits=LimitSettings(),
+    )
+    faults = Faults()
+    client = await Client.connect(
+        target, namespace=namespace, data_converter=pydantic_data_converter, plugins=[_Proofs(faults)]
+    )
+    made = World(settings, client, faults, listening)
+    await made.begin(hosts)
+    try:
+        yield made
+    finally:
+        with contextlib.suppress(asyncio.CancelledError):
+            await made.end()
