@@ -10,7 +10,9 @@ from pydantic import Field, model_validator
 
 from api import start
 from api.auth import Context, MemberDep
+from api.compute import group_actions
 from api.compute.common import Locked, NotImplementedHere, OwnServer, empty
+from api.compute.group_actions import GroupArgument
 from api.compute.wire import Integer, Printable, Wire, json_body, parse
 from api.deps import Services, ServicesDep
 from infra.db import server_details
@@ -20,7 +22,7 @@ from infra.domain.server import Server, Verb, VmState
 router = APIRouter()
 _LOCK_REASONS = 73
 _MISSING = (
-    *("addFixedIp", "removeFixedIp", "addFloatingIp", "removeFloatingIp", "addSecurityGroup", "removeSecurityGroup"),
+    *("addFixedIp", "removeFixedIp", "addFloatingIp", "removeFloatingIp"),
     *("changePassword", "confirmResize", "createBackup", "createImage", "evacuate", "forceDelete", "injectNetworkInfo"),
     *("migrate", "os-getRDPConsole", "os-getSerialConsole", "os-getSPICEConsole", "os-getVNCConsole"),
     *("os-migrateLive", "rebuild", "rescue", "resetNetwork", "resize", "restore", "revertResize", "shelve"),
@@ -101,7 +103,7 @@ async def _console(action: Action) -> Response:
 
 async def _lock(action: Action) -> Response:
     reason = None
-    if action.argument is not None:
+    if action.argument not in (None, {}):
         if action.version < _LOCK_REASONS:
             raise BadRequest("Invalid input for field/attribute lock: it takes no argument.")
         reason = parse(Lock, action.argument, action.version).locked_reason
@@ -122,6 +124,18 @@ async def _reset_state(action: Action) -> Response:
     return empty(202)
 
 
+async def _add_group(action: Action) -> Response:
+    name = parse(GroupArgument, action.argument, action.version).name
+    await action.services.db.write(group_actions.add, action.server, name)
+    return empty(202)
+
+
+async def _remove_group(action: Action) -> Response:
+    name = parse(GroupArgument, action.argument, action.version).name
+    await action.services.db.write(group_actions.remove, action.server, name)
+    return empty(202)
+
+
 _VERBS = {
     "os-start": Verb.START,
     "os-stop": Verb.STOP,
@@ -137,5 +151,7 @@ _ACTIONS: dict[str, Callable[[Action], Awaitable[Response]]] = {
     "lock": _lock,
     "unlock": _unlock,
     "os-resetState": _reset_state,
+    "addSecurityGroup": _add_group,
+    "removeSecurityGroup": _remove_group,
 }
 _ALLOWED_WHEN_LOCKED = ("lock", "unlock", "os-getConsoleOutput")

@@ -52,7 +52,9 @@ def gather(session: Session, found: Sequence[Server], *, group: bool = False) ->
 def _name_groups(session: Session, found: Sequence[Server], around: dict[str, Surroundings]) -> None:
     """Of the ports, or before there are any of the request; the request keeps the ids of groups."""
     by_server = {
-        server.id: {g for port in around[server.id].ports for g in port.security_group_ids} or server.security_groups
+        server.id: {g for port in around[server.id].ports for g in port.security_group_ids}
+        if around[server.id].ports
+        else server.security_groups
         for server in found
     }
     ids = tuple(sorted({group for wanted in by_server.values() for group in wanted}))

@@ -3,7 +3,9 @@ from typing import Any
 
 import pytest
 
-from infra.db import server_details, servers, volumes
+from infra.db import security_groups, server_details, servers, volumes
+from infra.db.types import now
+from infra.domain.network import NetworkQuota, SecurityGroup
 from infra.domain.server import Verb, VmState
 from infra.domain.volume import Volume
 from tests.api.compute.conftest import ALICE, BOB, World
@@ -54,6 +56,12 @@ async def test_a_delete_is_started_and_answered_with_nothing(lite: World) -> Non
         ({"os-getConsoleOutput": {"length": "many"}}, 400),
         ({"os-getConsoleOutput": {"length": -2}}, 400),
         ({"lock": {"locked_reason": "x"}}, 400),
+        ({"addSecurityGroup": None}, 400),
+        ({"addSecurityGroup": {"name": ""}}, 400),
+        ({"addSecurityGroup": {"name": "no-such"}}, 404),
+        ({"addSecurityGroup": {"name": "default"}}, 400),
+        ({"removeSecurityGroup": {"name": "default", "id": "x"}}, 400),
+        ({"removeSecurityGroup": {"name": "default"}}, 404),
         ({"os-resetState": {"state": "active"}}, 403),
         ({"createImage": {"name": "x"}}, 501),
         ({"resize": {"flavorRef": "1"}}, 501),
@@ -92,6 +100,33 @@ async def test_a_locked_server_is_its_administrators(world: World) -> None:
     await world.call("POST", action, {"os-stop": None}, by="admin", status=202)
     await world.call("POST", action, {"unlock": None}, status=202)
     await world.call("POST", action, {"os-stop": None}, status=202)
+
+
+async def test_groups_are_put_on_a_servers_ports_and_taken_off(world: World) -> None:
+    server_id = await active_server(world)
+    path = f"/v2.1/servers/{server_id}/action"
+    group = SecurityGroup(id=str(uuid.uuid4()), project_id=ALICE, name="web", created_at=now(), updated_at=now())
+    world.db.write_now(security_groups.create, group, NetworkQuota())
+
+    async def shown() -> list[str]:
+        server = (await world.get(f"/servers/{server_id}"))["server"]
+        return [group["name"] for group in server.get("security_groups", [])]
+
+    for _ in range(2):
+        reply = await world.call("POST", path, {"addSecurityGroup": {"name": "web"}}, status=202)
+        assert reply.content == b""
+    assert await shown() == ["default", "web"]
+    await world.call("POST", path, {"removeSecurityGroup": {"name": "default"}}, status=202)
+    await world.call("POST", path, {"removeSecurityGroup": {"name": "default"}}, status=404)
+    await world.call("POST", path, {"removeSecurityGroup": {"name": group.id}}, status=202)
+    assert "security_groups" not in (await world.get(f"/servers/{server_id}"))["server"]
+    await world.call("POST", path, {"addSecurityGroup": {"name": "web"}}, by="bob", status=404)
+
+
+async def test_locking_takes_an_empty_argument(lite: World) -> None:
+    server_id = await lite.boot()
+    for action in ({"lock": {}}, {"unlock": {}}, {"lock": None}):
+        await lite.call("POST", f"/v2.1/servers/{server_id}/action", action, status=202)
 
 
 async def test_an_administrator_says_what_state_a_server_is_in(world: World) -> None:
