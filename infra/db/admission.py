@@ -111,7 +111,6 @@ def withdraw(session: Session, server_id: str, op: str, project_id: str) -> None
     server = servers.find(session, server_id)
     if server is not None and server.op in (op, None) and server.vm_state is VmState.BUILDING:
         servers.set_deleted(session, server_id)
-        groups.remove_member(session, server_id)
 
 
 def _key(server_id: str) -> str:

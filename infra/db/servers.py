@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, func
 from sqlmodel import Session, col, select
 
+from infra.db import groups
 from infra.db.tables.servers import ActionRow, ServerRow, UserDataRow
 from infra.db.types import now
 from infra.domain.errors import Conflict, NotFound
@@ -296,6 +297,7 @@ def set_deleted(session: Session, server_id: str) -> None:
     sealed = session.get(UserDataRow, server_id)
     if sealed is not None:
         session.delete(sealed)
+    groups.remove_member(session, server_id)
 
 
 def set_stuck(session: Session, server_id: str, what: str | None) -> None:

@@ -6,7 +6,20 @@ from typing import Any
 
 import pytest
 
-from infra.db import admission, debts, flavors, images, keypairs, networks, ports, quotas, servers, subnets, volumes
+from infra.db import (
+    admission,
+    debts,
+    flavors,
+    groups,
+    images,
+    keypairs,
+    networks,
+    ports,
+    quotas,
+    servers,
+    subnets,
+    volumes,
+)
 from infra.db.engine import Database
 from infra.db.types import now
 from infra.domain.boot import BlockDeviceRequest, NetworkRequest, ServerSpec
@@ -252,6 +265,16 @@ def test_a_deleted_server_is_not_found_and_gives_its_quota_back(cloud: Cloud) ->
         with pytest.raises(NotFound):
             cloud.db.write_now(lambda s, call=call: call(s, server.id, *(["req-e"] if call is not servers.get else [])))
     assert cloud.db.read_now(quotas.usage, PROJECT).instances == 0
+
+
+def test_a_deleted_server_is_in_no_group(cloud: Cloud) -> None:
+    server, other = cloud.boot(), cloud.boot()
+    group = {"id": "g", "project_id": PROJECT, "user_id": "u", "name": "g", "policy": "affinity"}
+    cloud.db.write_now(groups.create, **group)
+    for member in (server, other):
+        cloud.db.write_now(groups.add_member, "g", member.id)
+    cloud.db.write_now(servers.set_deleted, server.id)
+    assert cloud.db.read_now(groups.get, "g").members == (other.id,)
 
 
 def test_a_debt_is_written_once_and_paid_once(cloud: Cloud) -> None:
