@@ -181,6 +181,11 @@ class RecordsActivities:
     async def set_active(self, params: SetActive) -> Written:
         return Written(written=await self._db.write(_set_active, params))
 
+    @step("records.begin_undo", because="it is the beginning of an undo")
+    async def begin_undo(self, params: Held) -> Written:
+        """Not written: the server is ACTIVE already, there is nothing to undo."""
+        return Written(written=await self._db.write(servers.begin_undo, params.server_id, params.op))
+
     @step("records.set_error", because="it is how a failed boot ends")
     async def set_error(self, params: SetError) -> Written:
         return Written(written=await self._db.write(_set_error, params))

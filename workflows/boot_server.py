@@ -22,7 +22,16 @@ with workflow.unsafe.imports_passed_through():
     from activities.images import FetchImage, ImageActivities
     from activities.models import Admitted, Attempt, PortRef, Requester, VolumeRef
     from activities.networks import AllocatedPort, AllocatePort, PlugActivities, PlugPort, PlugResult, PortActivities
-    from activities.records import CreateServers, Place, RecordsActivities, SetActive, SetError, Withdrawn, Written
+    from activities.records import (
+        CreateServers,
+        Held,
+        Place,
+        RecordsActivities,
+        SetActive,
+        SetError,
+        Withdrawn,
+        Written,
+    )
     from activities.scheduling import ClaimedHost, ClaimHost, HostRef, SchedulingActivities
     from activities.volumes import AttachedVolume, ConnectActivities, MarkAttached, UseVolume, VolumeActivities
     from infra.temporal import attributes
@@ -75,7 +84,10 @@ class BootServer(Deletable):
     async def run(self, params: BootParams) -> Outcome:
         error = await self.guard(self.forward(), timedelta(seconds=params.boot_seconds))
         if error is not None and self.server is not None:
-            await self.shielded(self.give_up(error))
+            active = await self.shielded(self.is_active())
+            error = None if active else error
+            if error is not None:
+                await self.shielded(self.give_up(error))
         elif error is not None:
             await self.shielded(self.withdraw(error))
         outcome = await self.close(error, Outcome(state="active", host=self.attempt.host if self.attempt else ""))
@@ -194,21 +206,21 @@ class BootServer(Deletable):
             spawned = await self.saga.step(
                 HypervisorActivities.spawn, spawn, policies.HOST_SPAWN, host=host, undo=policies.HOST_UNDO
             )
+            await side_by_side(
+                *(
+                    self.saga.step(
+                        VolumeActivities.complete,
+                        MarkAttached(attachment_id=volume.attachment_id, device=spawned.devices[volume.volume_id]),
+                        policies.HOST_CALL,
+                        host=host,
+                    )
+                    for volume in volumes
+                )
+            )
         except ActivityError as error:
             if self.saga.stopped or not failures.is_refusal(error):
                 raise
             raise HostRefused(failures.cause_of(error)) from error
-        await side_by_side(
-            *(
-                self.saga.step(
-                    VolumeActivities.complete,
-                    MarkAttached(attachment_id=volume.attachment_id, device=spawned.devices[volume.volume_id]),
-                    policies.HOST_CALL,
-                    host=host,
-                )
-                for volume in volumes
-            )
-        )
         return int(spawned.power_state)
 
     async def fetch_images(self, server: Admitted, attempt: Attempt) -> list[Any]:
@@ -270,6 +282,13 @@ class BootServer(Deletable):
         if not written.written:
             raise Stopped
         workflow.upsert_search_attributes([attributes.PHASE.value_set("active")])
+
+    async def is_active(self) -> bool:
+        """What the row says, before anything is undone: with a workflow task that failed the engine forgets the local
+        activities in it, so that the server may be ACTIVE and this run not know. From here on it can't become so."""
+        held = Held(server_id=self.server_id, op=self.op)
+        begun: Written = await self.saga.persist(RecordsActivities.begin_undo, held, policies.UNDO_RECORD)
+        return not begun.written
 
     async def give_up(self, error: BaseException) -> None:
         """Take everything back; the server says why, unless a delete takes the row as well."""

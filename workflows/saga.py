@@ -258,5 +258,8 @@ async def side_by_side(*branches: Any) -> list[Any]:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(branch) for branch in branches]
     except BaseExceptionGroup as errors:
-        raise failures.first(errors) from errors
-    return [task.result() for task in tasks]
+        failed = failures.first(errors)
+    else:
+        return [task.result() for task in tasks]
+    # Not ``from`` anything: that would take the place of the failure's own cause.
+    raise failed

@@ -244,9 +244,23 @@ def set_active(session: Session, server_id: str, op: str, power_state: int) -> b
     return True
 
 
+def begin_undo(session: Session, server_id: str, op: str) -> bool:
+    """From here on the boot ``op`` can only end in ERROR. False: it has made the server ACTIVE before."""
+    row = _held(session, server_id, op)
+    if row is not None:
+        _write(session, row, op=_undoing(op))
+        return True
+    found = session.get(ServerRow, server_id)
+    return found is None or found.vm_state != VmState.ACTIVE
+
+
+def _undoing(op: str) -> str:
+    return f"{op}/undo"
+
+
 def set_error(session: Session, server_id: str, op: str, fault: Fault, explanation: dict[str, Any] | None) -> bool:
     """The boot was undone. The row stays, to tell why, until it is deleted."""
-    row = _held(session, server_id, op)
+    row = _held(session, server_id, _undoing(op)) or _held(session, server_id, op)
     if row is None:
         return False
     _write(
