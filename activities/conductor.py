@@ -3,39 +3,13 @@
 from sqlmodel import Session
 
 from activities.base import step
-from activities.models import Attempt
+from activities.models import Attempt, Instance
 from infra.db import keypairs, servers
 from infra.db.engine import Database
 from infra.domain.errors import Fenced, NotFound
 from infra.domain.flavor import Keypair
 from infra.domain.server import Server
 from infra.temporal.history import History
-
-
-class Instance(History):
-    """A server as its host needs it to build the guest."""
-
-    server_id: str
-    name: str
-    hostname: str
-    project_id: str
-    user_id: str
-    flavor_name: str
-    vcpus: int
-    memory_mb: int
-    disk_gb: int
-    image_id: str | None = None
-    kernel_id: str | None = None
-    ramdisk_id: str | None = None
-    key_name: str | None = None
-    public_key: str | None = None
-    key_type: str = "ssh"
-    metadata: dict[str, str] = {}
-    config_drive: bool = False
-    has_user_data: bool = False
-    availability_zone: str | None = None
-    launch_index: int = 0
-    reservation_id: str = ""
 
 
 class GetInstance(History):

@@ -7,9 +7,8 @@ still open; what a closed attempt made is removed by whoever notices first.
 from typing import Any
 
 from activities.base import step
-from activities.conductor import Instance
 from activities.images import FetchedImage
-from activities.models import Attempt
+from activities.models import Attempt, Instance
 from activities.networks import PlugResult
 from activities.volumes import AttachedVolume
 from infra.compute.attempts import EVERY, Attempts

@@ -56,3 +56,29 @@ class Requester(History):
     """Sealed to the server's id, field ``token``."""
     token_server_id: str
     is_admin: bool = False
+
+
+class Instance(History):
+    """A server as its host needs it to build the guest."""
+
+    server_id: str
+    name: str
+    hostname: str
+    project_id: str
+    user_id: str
+    flavor_name: str
+    vcpus: int
+    memory_mb: int
+    disk_gb: int
+    image_id: str | None = None
+    kernel_id: str | None = None
+    ramdisk_id: str | None = None
+    key_name: str | None = None
+    public_key: str | None = None
+    key_type: str = "ssh"
+    metadata: dict[str, str] = {}
+    config_drive: bool = False
+    has_user_data: bool = False
+    availability_zone: str | None = None
+    launch_index: int = 0
+    reservation_id: str = ""

@@ -8,7 +8,7 @@ import sys
 import uvloop
 
 from infra import settings as configuration
-from workers import compute, control
+from workers.running import CannotStart
 
 
 def main() -> int:
@@ -24,15 +24,20 @@ def main() -> int:
     logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         if arguments.kind == "control":
+            # Each worker loads what it runs: a host has no business with the database.
+            from workers import control
+
             uvloop.run(control.run(settings))
         else:
             if arguments.host:
                 named = settings.host.model_copy(update={"name": arguments.host})
                 settings = settings.model_copy(update={"host": named})
+            from workers import compute
+
             uvloop.run(compute.run(settings, arguments.driver))
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
-    except compute.CannotStart as error:
+    except CannotStart as error:
         print(f"kilonova: {error}", file=sys.stderr)
         return 1
     return 0

@@ -42,8 +42,7 @@ from infra.temporal.client import connect
 from infra.temporal.heartbeats import Heartbeats
 from infra.temporal.queues import Lane, host_queue
 from infra.temporal.sealed import Sealer
-from workers.control import GRACE, until_stopped
-from workers.registry import steps
+from workers.running import GRACE, CannotStart, steps, until_stopped
 
 log = logging.getLogger(__name__)
 _WAIT_SECONDS = 2.0
@@ -52,10 +51,6 @@ _HEAL_SECONDS = 5.0
 
 FAKE_INVENTORY = Inventory(vcpus=64, memory_mb=262144, disk_gb=10000)
 """A host that does not exist is a large one."""
-
-
-class CannotStart(Exception):
-    """One sentence for the operator: what is missing and what to do."""
 
 
 async def run(settings: Settings, driver_kind: str) -> None:

@@ -1,10 +1,6 @@
 """The control worker: workflows, records, scheduling, and the copies of volume data."""
 
-import asyncio
-import contextlib
-import signal
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
@@ -31,11 +27,9 @@ from infra.temporal.heartbeats import Heartbeats
 from infra.temporal.sealed import Sealer
 from infra.volume.backend import VolumeBackend
 from infra.volume.qcow2 import Qcow2Backend
-from workers.registry import WORKFLOWS, steps
+from workers.registry import WORKFLOWS
+from workers.running import GRACE, steps, until_stopped
 from workflows import policies
-
-GRACE = timedelta(seconds=30)
-"""What running activities get to end when the worker is told to stop."""
 
 
 async def run(settings: Settings) -> None:
@@ -107,21 +101,3 @@ def build(
             graceful_shutdown_timeout=GRACE,
         ),
     ]
-
-
-async def until_stopped(workers: list[Worker], *others: asyncio.Task[None]) -> None:
-    """Run workers until SIGTERM or SIGINT; a worker or another task that fails ends them all."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    running = [asyncio.create_task(worker.run()) for worker in workers]
-    waiting = asyncio.create_task(stop.wait())
-    done, _ = await asyncio.wait([*running, *others, waiting], return_when=asyncio.FIRST_COMPLETED)
-    await asyncio.gather(*(worker.shutdown() for worker in workers))
-    for task in (*others, waiting):
-        task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await task
-    for task in (*running, *done):
-        if task is not waiting:
-            task.result()

@@ -1,10 +1,6 @@
 """Every workflow and every activity there is: workers poll them, the proofs run over them."""
 
-from collections.abc import Callable
-from typing import Any
-
 from activities.attachments import AttachmentActivities
-from activities.base import StepInfo
 from activities.conductor import ConductorActivities
 from activities.hosts import HostActivities
 from activities.hypervisor import HypervisorActivities
@@ -55,13 +51,3 @@ HOST_ACTIVITIES: tuple[type, ...] = (
     ConnectActivities,
     HypervisorActivities,
 )
-
-
-def steps(owner: Any) -> list[Callable[..., Any]]:
-    """The activities of an instance (bound) or of a class, in the order they are declared."""
-    kind = owner if isinstance(owner, type) else type(owner)
-    return [
-        getattr(owner, name)
-        for name, value in vars(kind).items()
-        if isinstance(getattr(value, "__step__", None), StepInfo)
-    ]
