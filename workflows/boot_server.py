@@ -15,12 +15,12 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.base import Failure
-    from activities.conductor import ConductorActivities, GetInstance, Instance
+    from activities.conductor import ConductorActivities, GetInstance
     from activities.hosts import AcceptServer, HostActivities
     from activities.hypervisor import HypervisorActivities, SpawnGuest
     from activities.identity import IdentityActivities
     from activities.images import FetchImage, ImageActivities
-    from activities.models import Admitted, Attempt, PortRef, Requester, VolumeRef
+    from activities.models import Admitted, Attempt, Instance, PortRef, Requester, VolumeRef
     from activities.networks import AllocatedPort, AllocatePort, PlugActivities, PlugPort, PlugResult, PortActivities
     from activities.records import (
         CreateServers,
