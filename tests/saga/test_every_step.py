@@ -18,6 +18,7 @@ from tests.saga.scenarios import SCENARIOS, Scenario, gone
 from tests.saga.snapshot import snapshot
 from tests.saga.world import Place, World, until
 from workers import registry
+from workers.running import steps
 
 AT_ONCE = 6
 SUCCEEDS = ("fails before", "fails after", "twice", "twice at once")
@@ -27,7 +28,7 @@ REFUSALS = ("host refuses", "host refuses after")
 UNDOS = {
     info(undo).name
     for owner in {*registry.CONTROL_ACTIVITIES, *registry.SCHEDULE_ACTIVITIES, *registry.HOST_ACTIVITIES}
-    for step in registry.steps(owner)
+    for step in steps(owner)
     if (undo := info(step).undo) is not None
 }
 
