@@ -89,7 +89,7 @@ class Bench:
             name, seconds = await asyncio.to_thread(floor.create)
             await asyncio.to_thread(floor.destroy, name)
             server_id, answer, began = await self._demo.boot(f"bench-{number}", **self._asked)
-            await self._demo.until_active(server_id)
+            await self._demo.until_active(server_id, not_before=0.8 * seconds)
             total = time.perf_counter() - began
             gone = await self._demo.delete(server_id)
             if number:
