@@ -76,5 +76,8 @@ def world(shared_world: World) -> Iterator[World]:
     before = look(shared_world.settings)
     yield shared_world
     # A delete answers when the user sees nothing any more; its run closes a moment later.
-    until(lambda: not look(shared_world.settings)["open runs"], "all runs have ended", 60)
-    assert look(shared_world.settings) == before
+    try:
+        until(lambda: not look(shared_world.settings)["open runs"], "all runs have ended", 60)
+        assert look(shared_world.settings) == before
+    finally:
+        shared_world.purge()

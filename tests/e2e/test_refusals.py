@@ -89,7 +89,7 @@ def test_an_address_that_is_in_use(world: World) -> None:
 
 
 def test_the_client_shows_the_reason(world: World) -> None:
-    with pytest.raises(Refused, match="no-such"):
+    with pytest.raises(Refused, match=r"400.*Invalid key_name"):
         world.openstack(
             *("server", "create", "--image", seeds.IMAGE, "--flavor", "m1.tiny", "--network", seeds.NETWORK),
             *("--key-name", "no-such", "refused"),
@@ -98,6 +98,6 @@ def test_the_client_shows_the_reason(world: World) -> None:
 
 def test_names_that_would_break_out_of_files_stay_names(world: World) -> None:
     name = "../../etc/passwd\"><domain/>&#x0; $(reboot) '; DROP TABLE servers --"
-    server_id = world.boot(name, metadata={"a/../b": "<x>&amp;"})
+    server_id = world.boot(name, metadata={"a..b": '</x>&amp;"../'})
     assert world.active(server_id)["name"] == name
     world.delete(server_id)

@@ -116,12 +116,11 @@ class World:
         """The same, read as JSON."""
         return json.loads(self.openstack(*arguments, "-f", "json", cloud=cloud))
 
-    def boot(self, name: str, rest: Rest | None = None, **changes: Any) -> str:
+    def boot(self, name: str, /, **changes: Any) -> str:
         """Ask for a server; its id."""
-        server = self.request(name, **changes)
-        return str((rest or self.demo).make("/compute/v2.1/servers", {"server": server})["server"]["id"])
+        return str(self.demo.make("/compute/v2.1/servers", {"server": self.request(name, **changes)})["server"]["id"])
 
-    def request(self, name: str, **changes: Any) -> dict[str, Any]:
+    def request(self, name: str, /, **changes: Any) -> dict[str, Any]:
         wanted = {
             "name": name,
             "imageRef": self.images[f"{seeds.IMAGE}-ami"],
@@ -130,6 +129,23 @@ class World:
             **changes,
         }
         return {key: value for key, value in wanted.items() if value is not None}
+
+    def kill(self, program: str) -> None:
+        """End a program as a crash would, and return when another process has taken its place and the API answers."""
+
+        def pid() -> int | None:
+            return next(line.pid for line in self.stack.status() if line.name == program)
+
+        before = pid()
+        self.stack.kill(program)
+        until(lambda: pid() not in (None, before), f"{program} is back")
+        until(self._answers, "the API answers")
+
+    def _answers(self) -> bool:
+        try:
+            return self.demo.get("/compute/v2.1/servers").status_code == 200
+        except httpx.TransportError:
+            return False
 
     def active(self, server_id: str) -> dict[str, Any]:
         """The server once it is ACTIVE and nothing is done to it."""
@@ -151,6 +167,15 @@ class World:
             reply = self.admin.delete(f"/compute/v2.1/servers/{server_id}")
             assert reply.status_code in (204, 404), reply.text
         until(lambda: not any(self.admin.server(each) for each in server_ids), "the servers are gone")
+
+    def purge(self) -> None:
+        """Delete what a test that failed has left, so that the next one begins with nothing."""
+        every = {"all_tenants": "1"}
+        self.delete(*(each["id"] for each in self.admin.show("/compute/v2.1/servers", **every)["servers"]))
+        for volume in self.admin.show("/volume/v3/volumes/detail", **every)["volumes"]:
+            self.admin.post(f"/volume/v3/volumes/{volume['id']}/action", json={"os-force_delete": {}})
+        for port in self.admin.show("/network/v2.0/ports")["ports"]:
+            self.admin.delete(f"/network/v2.0/ports/{port['id']}")
 
     def address(self, server: dict[str, Any]) -> str:
         return str(server["addresses"][seeds.NETWORK][0]["addr"])

@@ -1,0 +1,70 @@
+"""Image data that is not what it is said to be never becomes an image."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.world import World
+
+
+def _qcow2(file: Path, *options: str) -> Path:
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", *options, file, "16M"], check=True)
+    return file
+
+
+def _backed(folder: Path) -> Path:
+    return _qcow2(folder / "backed", "-b", "/etc/shadow", "-F", "raw", "-u")
+
+
+def _data_file(folder: Path) -> Path:
+    return _qcow2(folder / "split", "-o", f"data_file={folder / 'elsewhere'},data_file_raw=on")
+
+
+def _text(folder: Path) -> Path:
+    (folder / "text").write_text("not a disk\n" * 1000)
+    return folder / "text"
+
+
+def _truncated(folder: Path) -> Path:
+    whole = _qcow2(folder / "whole").read_bytes()
+    (folder / "part").write_bytes(whole[:40])
+    return folder / "part"
+
+
+@pytest.mark.parametrize("make", [_backed, _data_file, _text, _truncated])
+def test_data_that_is_no_plain_qcow2_is_refused(world: World, tmp_path: Path, make) -> None:
+    described = {"name": "false", "disk_format": "qcow2", "container_format": "bare"}
+    image = world.demo.make("/image/v2/images", described)["id"]
+    octets = {"Content-Type": "application/octet-stream"}
+    reply = world.demo.put(f"/image/v2/images/{image}/file", content=make(tmp_path).read_bytes(), headers=octets)
+    assert reply.status_code in (400, 415), reply.text
+    assert "root:" not in reply.text
+    assert world.demo.show(f"/image/v2/images/{image}")["status"] != "active"
+    refused = world.demo.post("/compute/v2.1/servers", json={"server": world.request("refused", imageRef=image)})
+    assert refused.status_code == 400
+    assert world.demo.delete(f"/image/v2/images/{image}").status_code == 204
+
+
+def test_an_image_said_to_be_raw_that_is_qcow2_is_refused(world: World, tmp_path: Path) -> None:
+    """Else QEMU might be made to read any file of the host as a raw disk's backing file."""
+    described = {"name": "false", "disk_format": "raw", "container_format": "bare"}
+    image = world.demo.make("/image/v2/images", described)["id"]
+    octets = {"Content-Type": "application/octet-stream"}
+    reply = world.demo.put(f"/image/v2/images/{image}/file", content=_backed(tmp_path).read_bytes(), headers=octets)
+    assert reply.status_code in (400, 415), reply.text
+    assert world.demo.show(f"/image/v2/images/{image}")["status"] != "active"
+    assert world.demo.delete(f"/image/v2/images/{image}").status_code == 204
+
+
+def test_data_of_no_known_format_is_kept_and_does_not_boot(world: World) -> None:
+    described = {"name": "unknown", "disk_format": "qcow2", "container_format": "bare"}
+    image = world.demo.make("/image/v2/images", described)["id"]
+    octets = {"Content-Type": "application/octet-stream"}
+    reply = world.demo.put(f"/image/v2/images/{image}/file", content=b"\x80" * 65536, headers=octets)
+    assert reply.status_code == 204, reply.text
+    refused = world.demo.post("/compute/v2.1/servers", json={"server": world.request("refused", imageRef=image)})
+    assert refused.status_code == 400
+    volume = {"size": 1, "imageRef": image}
+    assert world.demo.post("/volume/v3/volumes", json={"volume": volume}).status_code == 400
+    assert world.demo.delete(f"/image/v2/images/{image}").status_code == 204
