@@ -10,6 +10,7 @@ from infra.domain.errors import NotFound, Unauthorized
 from infra.domain.identity import Identity
 from infra.identity.claims import BASE_SCOPE, REFUSED, Scope
 from infra.identity.connection import Connection, refused, translated
+from infra.identity.logins import Logins
 from infra.identity.projects import Projects
 from infra.identity.roles import Roles
 from infra.identity.tokens import Tokens
@@ -22,6 +23,7 @@ class KeycloakProvider(Users, Projects, Roles):
 
     def __init__(self, settings: Settings) -> None:
         keycloak = settings.keycloak
+        self._logins = Logins()
         super().__init__(Connection(keycloak))
         self._tokens = Tokens(
             self,
@@ -43,8 +45,11 @@ class KeycloakProvider(Users, Projects, Roles):
         name = await self.login_name(user) if by_id else user
         scope = await self._scope(project, system)
         # Whoever does not exist is asked for all the same: an answer at once would tell.
-        ask = self._connection.openid.a_token(name or secrets.token_hex(16), password, scope=scope or BASE_SCOPE)
-        token = await self._ask(ask)
+        name = name or secrets.token_hex(16)
+        openid = self._connection.openid
+        token = await self._logins.one(
+            name, lambda: self._ask(openid.a_token(name, password, scope=scope or BASE_SCOPE))
+        )
         if scope is None:
             raise Unauthorized(REFUSED)
         return await self._scoped(token, project, system, generation)

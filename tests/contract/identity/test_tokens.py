@@ -1,5 +1,6 @@
 """Signing in, scopes and the end of tokens, on every provider."""
 
+import asyncio
 import json
 import time
 from base64 import urlsafe_b64decode
@@ -29,6 +30,12 @@ async def test_projects_and_users_are_found_by_name_and_by_id(world: World) -> N
         for user, by_id in ((world.user.name, False), (world.user.id, True)):
             token = await world.provider.password_token(user, PASSWORD, by_id=by_id, project=project)
             assert (await world.provider.verify(token)).project_id == world.project.id
+
+
+async def test_a_user_may_sign_in_many_times_at_once(world: World) -> None:
+    names = [world.user.name, world.user.name.upper()] * 4
+    tokens = await asyncio.gather(*(world.provider.password_token(name, PASSWORD) for name in names))
+    assert {(await world.provider.verify(token)).user_id for token in tokens} == {world.user.id}
 
 
 async def test_an_unscoped_token_has_no_roles(world: World) -> None:
