@@ -32,7 +32,7 @@ def gather(session: Session, found: Sequence[Server], *, group: bool = False) ->
     if not ids:
         return around
     plugged = [port for of_one in ports.of_devices(session, ids).values() for port in of_one]
-    names = {n.id: n.name for n in networks.get_bare(session, sorted({p.network_id for p in plugged})).values()}
+    names = networks.names(session, sorted({port.network_id for port in plugged}))
     for port in plugged:
         around[port.device_id].ports.append(port)
     for attachment in server_details.attachments(session, ids):

@@ -71,6 +71,14 @@ def get_bare(session: Session, network_id: str) -> Network:
     return Network(**network_row(session, network_id).model_dump())
 
 
+def names(session: Session, ids: Sequence[str]) -> dict[str, str]:
+    """Names by id, of those that exist."""
+    if not ids:
+        return {}
+    rows = session.exec(select(NetworkRow.id, NetworkRow.name).where(within(NetworkRow.id, ids)))
+    return {row[0]: row[1] for row in rows}
+
+
 def get_many(session: Session, ids: Sequence[str]) -> dict[str, Network]:
     """Those of ``ids`` that exist."""
     if not ids:
