@@ -248,7 +248,7 @@ def _network(session: Session, request: Request, entry: NetworkRequest) -> Netwo
         if len(request.server_ids) > 1:
             raise BadRequest("A port can't be used by several servers.")
         return entry.model_copy(update={"network_id": port.network_id})
-    network = _refused(lambda: networks.get(session, str(entry.network_id)))
+    network = _refused(lambda: networks.get_bare(session, str(entry.network_id)))
     if not (request.is_admin or network.shared or network.project_id == request.project_id or network.external):
         raise BadRequest(f"Network {entry.network_id} could not be found.", kind="NetworkNotFound")
     found = subnets.find(session, Selection(filters={"network_id": (network.id,)}))
