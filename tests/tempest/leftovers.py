@@ -5,25 +5,18 @@ import time
 from infra.deploy.rest import Cloud
 
 _SECONDS = 60
-_SNAPSHOT = "os-extended-snapshot-attributes"
-# Name, path, key of the list, key of the project's id.
-_LISTS = (
-    ("server", "/compute/v2.1/servers/detail", "servers", "tenant_id"),
-    ("volume", "/volume/v3/volumes/detail", "volumes", "os-vol-tenant-attr:tenant_id"),
-    (
-        "snapshot",
-        "/volume/v3/snapshots/detail",
-        "snapshots",
-        "os-extended-snapshot-attributes:project_id",
-    ),
-    ("port", "/network/v2.0/ports", "ports", "project_id"),
-    ("subnet", "/network/v2.0/subnets", "subnets", "project_id"),
-    ("network", "/network/v2.0/networks", "networks", "project_id"),
-    ("security group", "/network/v2.0/security-groups", "security_groups", "project_id"),
-    ("image", "/image/v2/images", "images", "owner"),
+_EVERY = {"all_tenants": "1"}
+# Name, path, key of the list, key of the project's id; how to ask for every project's, where that has to be asked.
+_LISTS: tuple[tuple[str, str, str, str, dict[str, str]], ...] = (
+    ("server", "/compute/v2.1/servers/detail", "servers", "tenant_id", _EVERY),
+    ("volume", "/volume/v3/volumes/detail", "volumes", "os-vol-tenant-attr:tenant_id", _EVERY),
+    ("snapshot", "/volume/v3/snapshots/detail", "snapshots", "os-extended-snapshot-attributes:project_id", _EVERY),
+    ("port", "/network/v2.0/ports", "ports", "project_id", {}),
+    ("subnet", "/network/v2.0/subnets", "subnets", "project_id", {}),
+    ("network", "/network/v2.0/networks", "networks", "project_id", {}),
+    ("security group", "/network/v2.0/security-groups", "security_groups", "project_id", {}),
+    ("image", "/image/v2/images", "images", "owner", {}),
 )
-# The network and image services show administrators everything without being asked.
-_PARAMETERS = {"all_tenants": "1"}
 # Every project has one from its first look on.
 _DEFAULT_GROUP = ("security group", "default")
 
@@ -39,8 +32,8 @@ def wait(admin: Cloud, projects: dict[str, str]) -> list[str]:
 def _find(admin: Cloud, projects: dict[str, str]) -> list[str]:
     names = {project_id: name for name, project_id in projects.items()}
     found = []
-    for kind, path, key, owner in _LISTS:
-        for item in admin.get(path, **_PARAMETERS)[key]:
+    for kind, path, key, owner, parameters in _LISTS:
+        for item in admin.get(path, **parameters)[key]:
             if item.get(owner) in names and (kind, item["name"]) != _DEFAULT_GROUP:
                 found.append(f"{kind} {item['id']} ({item['name']}) of {names[item[owner]]}")
     return found
