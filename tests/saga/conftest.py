@@ -1,22 +1,16 @@
 """One Temporal server for all proofs, in memory; worlds have a namespace of their own in it."""
 
-import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from temporalio.common import RetryPolicy
-from temporalio.testing import WorkflowEnvironment
 
-from infra.deploy.temporal import _DYNAMIC
-from infra.temporal import attributes
-from tests.saga.world import World, world
+from tests.saga.world import World, temporal_server, world
 from workflows import policies
 from workflows.policies import Policy
 
-NAMESPACES = ("proofs", "hosts")
 QUICK = timedelta(milliseconds=20)
 
 
@@ -49,18 +43,8 @@ def quicker(policy: Policy) -> Policy:
 @pytest.fixture(scope="session")
 async def temporal() -> AsyncIterator[str]:
     """The address of a server that forgets all when it ends."""
-    extra = []
-    for key, value in _DYNAMIC.items():
-        extra += ["--dynamic-config-value", f"{key}={value}"]
-    for name in NAMESPACES:
-        extra += ["--namespace", name]
-    async with await WorkflowEnvironment.start_local(
-        dev_server_existing_path=str(Path(sys.executable).with_name("temporal")),
-        dev_server_log_level="error",
-        dev_server_extra_args=extra,
-        search_attributes=[attributes.SERVER, attributes.PROJECT, attributes.HOST, attributes.PHASE],
-    ) as environment:
-        yield environment.client.service_client.config.target_host
+    async with temporal_server("proofs", "hosts") as address:
+        yield address
 
 
 @pytest.fixture(scope="session")

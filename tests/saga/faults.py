@@ -12,7 +12,7 @@ from typing import Any
 
 from temporalio import activity
 from temporalio.client import Interceptor as ClientInterceptor
-from temporalio.exceptions import ApplicationError
+from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from activities.base import translate
@@ -194,8 +194,10 @@ def until_told(event: Callable[[], Awaitable[Any]], tasks: list[asyncio.Task[Any
     async def act(n: int, call: Call) -> Any:
         if n == 1:
             tasks.append(asyncio.ensure_future(event()))
-            await activity.wait_for_cancelled()
-            raise asyncio.CancelledError
+            # Not ``wait_for_cancelled``, which activities in threads do not have.
+            while not activity.is_cancelled():
+                await asyncio.sleep(0.05)
+            raise CancelledError("injected: told to stop")
         return await call()
 
     return act

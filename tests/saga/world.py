@@ -8,6 +8,7 @@ import base64
 import contextlib
 import hashlib
 import socket
+import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -24,6 +25,7 @@ from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.plugin import SimplePlugin
 from temporalio.service import RPCError
+from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Replayer, Worker, WorkerConfig
 
 from api import start
@@ -32,6 +34,7 @@ from api.deps import Services
 from infra.compute.fake import FakeDriver
 from infra.db import flavors, images, networks, schema, servers, subnets, volumes
 from infra.db.engine import Database
+from infra.deploy.temporal import _DYNAMIC
 from infra.domain.flavor import Flavor
 from infra.domain.image import Image
 from infra.domain.network import AllocationPool, Network, NetworkQuota, Subnet
@@ -43,6 +46,7 @@ from infra.image.host_cache import HostCache
 from infra.network.fake import FakeNetworkBackend
 from infra.rest.client import RestClient
 from infra.settings import ApiSettings, HostSettings, LimitSettings, SchedulerSettings, SealSettings, Settings
+from infra.temporal import attributes
 from infra.temporal.sealed import Sealer
 from infra.volume.backend import Connection
 from infra.volume.fake import FakeBackend
@@ -149,11 +153,11 @@ class World:
         await asyncio.gather(*self._running)
         self.db.close()
 
-    async def add_host(self, name: str) -> FakeHost:
+    async def add_host(self, name: str, **inventory: Any) -> FakeHost:
         """Known and ready; nobody polls its queues before ``start_host``."""
         settings = self.settings.model_copy(update={"host": HostSettings(name=name)})
         directory = settings.host_directory
-        driver = FakeDriver(name, FAKE_INVENTORY)
+        driver = FakeDriver(name, FAKE_INVENTORY.model_copy(update=inventory))
         network = FakeNetworkBackend()
         host = Host(settings, driver, network, self.rest)
         await host.upkeep.enrol()
@@ -401,3 +405,17 @@ async def world(folder: Path, target: str, namespace: str, hosts: tuple[str, ...
     finally:
         with contextlib.suppress(asyncio.CancelledError):
             await made.end()
+
+
+@asynccontextmanager
+async def temporal_server(*namespaces: str) -> AsyncIterator[str]:
+    """A server of its own, in memory; yields its address."""
+    extra = [part for key, value in _DYNAMIC.items() for part in ("--dynamic-config-value", f"{key}={value}")]
+    extra += [part for name in namespaces for part in ("--namespace", name)]
+    async with await WorkflowEnvironment.start_local(
+        dev_server_existing_path=str(Path(sys.executable).with_name("temporal")),
+        dev_server_log_level="error",
+        dev_server_extra_args=extra,
+        search_attributes=[attributes.SERVER, attributes.PROJECT, attributes.HOST, attributes.PHASE],
+    ) as environment:
+        yield environment.client.service_client.config.target_host

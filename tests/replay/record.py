@@ -1,0 +1,108 @@
+"""``python -m tests.replay.record``: runs every kind of workflow once and keeps its history.
+
+Done when a workflow is added, or gets a path that no kept history takes. Histories that are kept are never replaced:
+runs like them may be open while the code is upgraded. A name that is there already is left alone.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from temporalio.client import WorkflowHandle
+
+from tests.saga import faults
+from tests.saga.scenarios import SCENARIOS, boot
+from tests.saga.world import Place, World, temporal_server, until, world
+
+HISTORIES = Path(__file__).parent / "histories"
+
+
+async def boot_on_the_second_host(world: World, place: Place) -> str:
+    world.faults.add(place.workflow_id, "BootServer", "networks.plug", faults.refuses())
+    await boot(world, place)
+    return place.workflow_id
+
+
+async def boot_that_fails(world: World, place: Place) -> str:
+    world.faults.add(place.workflow_id, "BootServer", "hypervisor.spawn", faults.breaks_before())
+    await world.boot(place)
+    await world.settled(place)
+    return place.workflow_id
+
+
+async def boot_that_is_deleted(world: World, place: Place) -> str:
+    """The boot's own run: what follows it under the same id is the delete."""
+    tasks: list[asyncio.Task[object]] = []
+    act = faults.until_told(lambda: world.delete(place), tasks)
+    world.faults.add(place.workflow_id, "BootServer", "images.fetch", act)
+    await world.boot(place)
+    run = (await world.handle(place.workflow_id).describe()).run_id
+    await world.settled(place)
+    return f"{place.workflow_id}#{run}"
+
+
+async def several(world: World, place: Place) -> str:
+    reply = await world.boot(place, block_device_mapping_v2=[], min_count=2, max_count=2)
+    server_id = reply.json()["server"]["id"]
+    await world.settled(place)
+    return f"reservation/r-{server_id.replace('-', '')[:8]}-{server_id}"
+
+
+async def volume(world: World, place: Place) -> str:
+    path = f"/volume/v3/{place.project_id}/volumes"
+    made = (await world.call(place, "POST", path, {"volume": {"size": 1}}, status=202)).json()["volume"]["id"]
+    await until(lambda: made in world.volumes.volumes(), 30, lambda: "no volume")
+    return f"volume/{made}"
+
+
+async def console(world: World, place: Place) -> str:
+    await boot(world, place)
+    reply = await world.act(place, "os-getConsoleOutput", argument={}, status=200)
+    return f"console/{reply.headers['x-openstack-request-id']}"
+
+
+OTHERS: dict[str, Callable[[World, Place], Awaitable[str]]] = {
+    "boot-second-host": boot_on_the_second_host,
+    "boot-fails": boot_that_fails,
+    "boot-deleted": boot_that_is_deleted,
+    "boot-several": several,
+    "volume": volume,
+    "console": console,
+}
+
+
+async def record() -> None:
+    HISTORIES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        async with temporal_server("record") as address, world(Path(folder), address, "record", ("a", "b")) as made:
+            for scenario in SCENARIOS:
+                if _is_new(scenario.name):
+                    place = await made.place()
+                    await scenario.prepare(made, place)
+                    await scenario.begin(made, place)
+                    await made.settled(place)
+                    await _keep(made, scenario.name, scenario.workflow_id(place))
+            for name, run in OTHERS.items():
+                if _is_new(name):
+                    await _keep(made, name, await run(made, await made.place()))
+
+
+def _is_new(name: str) -> bool:
+    return not (HISTORIES / f"{name}.json").exists()
+
+
+async def _keep(world: World, name: str, workflow_id: str) -> None:
+    id, _, run = workflow_id.partition("#")
+    handle = world.client.get_workflow_handle(id, run_id=run or None)
+    await until(lambda: _closed(handle), 30, lambda: f"{name} is still open")
+    (HISTORIES / f"{name}.json").write_text((await handle.fetch_history()).to_json() + "\n")
+
+
+async def _closed(handle: WorkflowHandle[Any, Any]) -> bool:
+    return (await handle.describe()).close_time is not None
+
+
+if __name__ == "__main__":
+    asyncio.run(record())

@@ -1,0 +1,107 @@
+"""Hosts that do not answer, and undos that do not get through: what a guest could still touch stays taken."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+
+from infra.db import hosts
+from tests.saga import faults
+from tests.saga.scenarios import delete_and_compare, gone
+from tests.saga.snapshot import snapshot
+from tests.saga.world import World, world
+from workflows import policies
+
+
+@pytest.fixture(scope="module")
+async def two(temporal: str, quick_policies: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    async with world(tmp_path_factory.mktemp("two"), temporal, "hosts", ("a", "b")) as made:
+        yield made
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host is given up after two seconds."""
+    soon = timedelta(seconds=2)
+    for name in ("ACCEPT", "HOST_UNDO"):
+        monkeypatch.setattr(policies, name, replace(getattr(policies, name), schedule_to_start=soon))
+
+
+async def test_a_boot_goes_round_a_host_that_nobody_serves(cloud: World, impatient: None) -> None:
+    """It has the most room, so it is always chosen first; it is only away, which costs no attempt."""
+    await cloud.add_host("away", memory_mb=4 * 262144, vcpus=1000)
+    try:
+        place = await cloud.place()
+        before = await snapshot(cloud, place)
+        server = await cloud.active(place)
+        assert (server.host != "away", server.attempt) == (True, 2)
+        await delete_and_compare(cloud, place, before)
+    finally:
+        del cloud.hosts["away"]
+        cloud.db.write_now(hosts.set_ready, "away", False)
+
+
+async def test_what_a_host_owes_stays_taken_until_it_pays(two: World) -> None:
+    """The boot failed and its guest could not be removed: ERROR for the user, nothing free for others."""
+    place = await two.place()
+    before = await snapshot(two, place)
+    two.faults.add(place.workflow_id, "BootServer", "volumes.complete", faults.breaks_before())
+    two.faults.add(place.workflow_id, "BootServer", "hypervisor.destroy", faults.breaks_before())
+    await two.boot(place)
+    await two.settled(place)
+    server = two.server(place)
+    assert server is not None
+    assert (server.status, server.host) == ("ERROR", None)
+    found = await snapshot(two, place)
+    (owing, attempt), *others = found["debts"]
+    assert (others, attempt) == ([], 1)
+    assert found["claims"] == [(owing, 1, True)]
+    assert found[owing]["domains"] == [(1, 1)]
+    assert (len(found["ports"]), len(found["attachments"])) == (1, 1)
+    two.faults.forget(place.workflow_id)
+    await two.hosts[owing].host.upkeep.pay()
+    assert await snapshot(two, place) == before | {"usage": (1, 1, 128), "user data": True}
+    await delete_and_compare(two, place, before)
+
+
+async def test_a_debt_does_not_keep_the_server_from_another_host(two: World) -> None:
+    """The next attempt has a port of its own, and paying the debt takes nothing from it."""
+    place = await two.place()
+    before = await snapshot(two, place)
+    two.faults.add(place.workflow_id, "BootServer", "hypervisor.spawn", faults.refuses_after())
+    two.faults.add(place.workflow_id, "BootServer", "hypervisor.destroy", faults.breaks_before())
+    server = await two.active(place, block_device_mapping_v2=[])
+    assert server.attempt == 2
+    found = await snapshot(two, place)
+    owing = found["debts"][0][0]
+    assert owing != server.host
+    assert found["claims"] == [(owing, 1, True), (server.host, 2, False)]
+    assert sorted(host for host, _, _ in found["ports"]) == ["a", "b"]
+    two.faults.forget(place.workflow_id)
+    await two.hosts[owing].host.upkeep.pay()
+    found = await snapshot(two, place)
+    assert found["claims"] == [(server.host, 2, False)]
+    assert found["ports"] == [(server.host, True, "ACTIVE")]
+    assert found[owing] == before[owing]
+    assert found[str(server.host)]["domains"] == [(2, 1)]
+    await delete_and_compare(two, place, before)
+
+
+async def test_a_server_on_a_dead_host_can_be_deleted(two: World, impatient: None) -> None:
+    place = await two.place()
+    before = await snapshot(two, place)
+    server = await two.active(place)
+    host = two.hosts[str(server.host)]
+    await host.stop()
+    await two.delete(place)
+    await two.settled(place)
+    row = two.server(place)
+    assert row is not None
+    assert row.vm_state == "deleted"
+    found = await snapshot(two, place)
+    assert (found["usage"], found["claims"]) == ((0, 0, 0), [(server.host, 1, True)])
+    assert found["volumes"] == [(place.volume_id, "in-use")]
+    await host.host.upkeep.settle()
+    two.start_host(str(server.host))
+    await gone(two, place, before)

@@ -1,0 +1,58 @@
+"""Deletes at any moment, and several at once."""
+
+import asyncio
+import random
+
+import pytest
+
+from tests.saga.scenarios import delete_and_compare, gone
+from tests.saga.snapshot import snapshot
+from tests.saga.world import World
+
+MOMENTS = 24
+AT_ONCE = 6
+
+
+@pytest.mark.timeout(600)
+async def test_delete_at_any_moment_leaves_nothing(cloud: World) -> None:
+    """Two requests at once, at moments that a seed chose, from the answer to the boot to a while after ACTIVE."""
+    moments = random.Random(20).sample(range(1500), MOMENTS)
+    room = asyncio.Semaphore(AT_ONCE)
+
+    async def one(milliseconds: int) -> None:
+        async with room:
+            place = await cloud.place()
+            before = await snapshot(cloud, place)
+            await cloud.boot(place)
+            await asyncio.sleep(milliseconds / 1000)
+            replies = await asyncio.gather(*(cloud.delete(place, status=None) for _ in range(2)))
+            assert {reply.status_code for reply in replies} <= {204, 404}
+            assert 204 in {reply.status_code for reply in replies}
+            await cloud.settled(place)
+            await gone(cloud, place, before)
+
+    await asyncio.gather(*(one(moment) for moment in moments))
+
+
+async def test_a_repeated_boot_request_makes_one_server(cloud: World) -> None:
+    place = await cloud.place()
+    before = await snapshot(cloud, place)
+    replies = await asyncio.gather(*(cloud.boot(place) for _ in range(3)))
+    assert {reply.json()["server"]["id"] for reply in replies} == {place.server_id}
+    await cloud.settled(place)
+    assert (await snapshot(cloud, place))["usage"] == (1, 1, 128)
+    await delete_and_compare(cloud, place, before)
+
+
+async def test_one_verb_at_a_time(cloud: World) -> None:
+    """Of three stops at once one is taken; the others are refused or find it stopped."""
+    place = await cloud.place()
+    before = await snapshot(cloud, place)
+    await cloud.active(place)
+    replies = await asyncio.gather(*(cloud.act(place, "os-stop", status=None) for _ in range(3)))
+    assert sorted(reply.status_code for reply in replies) == [202, 409, 409]
+    await cloud.settled(place)
+    server = cloud.server(place)
+    assert server is not None
+    assert (server.status, server.task_state) == ("SHUTOFF", None)
+    await delete_and_compare(cloud, place, before)
