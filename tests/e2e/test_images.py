@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.world import World
+from tests.e2e.world import World, until
 
 
 def _qcow2(file: Path, *options: str) -> Path:
@@ -65,6 +65,9 @@ def test_data_of_no_known_format_is_kept_and_does_not_boot(world: World) -> None
     assert reply.status_code == 204, reply.text
     refused = world.demo.post("/compute/v2.1/servers", json={"server": world.request("refused", imageRef=image)})
     assert refused.status_code == 400
-    volume = {"size": 1, "imageRef": image}
-    assert world.demo.post("/volume/v3/volumes", json={"volume": volume}).status_code == 400
+    volume = world.demo.make("/volume/v3/volumes", {"volume": {"size": 1, "imageRef": image}})["volume"]["id"]
+    path = f"/volume/v3/volumes/{volume}"
+    until(lambda: world.demo.show(path)["volume"]["status"] == "error", "the volume is of no use")
+    assert world.demo.delete(path).status_code == 202
+    until(lambda: world.demo.get(path).status_code == 404, "the volume is gone")
     assert world.demo.delete(f"/image/v2/images/{image}").status_code == 204

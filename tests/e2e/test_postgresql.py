@@ -89,12 +89,8 @@ def test_a_boot_and_its_end_on_postgresql(second: World, empty_postgresql: str) 
     path = f"/volume/v3/volumes/{volume}"
     until(lambda: second.demo.show(path)["volume"]["status"] == "available", "the volume")
     disk = {"uuid": volume, "source_type": "volume", "destination_type": "volume", "boot_index": -1}
-    image = {
-        "uuid": second.images["kilonova-guest"],
-        "source_type": "image",
-        "destination_type": "local",
-        "boot_index": 0,
-    }
+    root = second.request("on-postgresql")["imageRef"]
+    image = {"uuid": root, "source_type": "image", "destination_type": "local", "boot_index": 0}
     server_id = second.boot("on-postgresql", block_device_mapping_v2=[image, disk], user_data="IyEvYmluL3NoCg==")
     server = second.active(server_id)
     assert second.address(server).startswith("10.10.0.")
