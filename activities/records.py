@@ -8,6 +8,7 @@ from sqlmodel import Session
 from activities.base import step
 from activities.models import Admitted, PortRef, VolumeRef
 from infra.db import admission, attachments, claims, debts, hosts, idempotency, ports, servers
+from infra.db.boot_requests import Request
 from infra.db.engine import Database
 from infra.domain.boot import ServerSpec
 from infra.domain.errors import Conflict, Unavailable
@@ -148,7 +149,7 @@ class RecordsActivities:
         """
         if datetime.now(UTC).timestamp() > params.admit_before:
             raise Unavailable("The request could not be admitted in time.", kind="Lapsed")
-        request = admission.Request(
+        request = Request(
             server_ids=params.server_ids,
             reservation_id=params.reservation_id,
             request_id=params.request_id,

@@ -6,7 +6,7 @@ Nothing is decided here: the admission transaction repeats it all with authority
 from sqlmodel import Session
 
 from api.auth import Context
-from infra.db import admission, quotas
+from infra.db import boot_requests, quotas
 from infra.domain import boot_rules
 from infra.domain.boot import ServerSpec
 
@@ -21,7 +21,7 @@ def precheck(session: Session, spec: ServerSpec, context: Context) -> None:
         QuotaExceeded: the project has no room for it.
     """
     project = context.project_id
-    request = admission.Request(
+    request = boot_requests.Request(
         # The ids are made later; only how many there are matters here.
         server_ids=("",) * spec.max_count,
         reservation_id="",
@@ -31,7 +31,7 @@ def precheck(session: Session, spec: ServerSpec, context: Context) -> None:
         is_admin=context.is_admin,
         spec=spec,
     )
-    resolved = admission.resolve(session, request)
+    resolved = boot_requests.resolve(session, request)
     quota = quotas.get(session, project)
     boot_rules.check_metadata(quota, spec.metadata)
     boot_rules.check_quota(quota, quotas.usage(session, project), resolved.flavor, spec.min_count)

@@ -20,6 +20,7 @@ from infra.db import (
     subnets,
     volumes,
 )
+from infra.db.boot_requests import Request
 from infra.db.engine import Database
 from infra.db.types import now
 from infra.domain.boot import BlockDeviceRequest, NetworkRequest, ServerSpec
@@ -93,9 +94,9 @@ class Cloud:
         made = self.db.write_now(volumes.create, Volume.model_validate({**values, **changes}), STORAGE)
         return self.db.write_now(volumes.set_available, made.id).id
 
-    def request(self, count: int = 1, *, is_admin: bool = False, **spec: Any) -> admission.Request:
+    def request(self, count: int = 1, *, is_admin: bool = False, **spec: Any) -> Request:
         asked = {"name": "web", "flavor_id": "1", "image_id": self.image_id, **spec}
-        return admission.Request(
+        return Request(
             server_ids=tuple(str(uuid.uuid4()) for _ in range(count)),
             reservation_id="r-1",
             request_id=f"req-{uuid.uuid4()}",

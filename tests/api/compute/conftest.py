@@ -20,6 +20,7 @@ from api.auth import Context
 from api.compute.routes import build
 from api.deps import Services
 from infra.db import admission, flavors, images, networks, schema, subnets
+from infra.db.boot_requests import Request
 from infra.db.engine import Database
 from infra.domain.boot import ServerSpec
 from infra.domain.errors import Unauthorized
@@ -100,7 +101,7 @@ class Starts:
     ) -> start.Booted:
         self.specs.append(spec)
         self.keys.append(idempotency_key)
-        request = admission.Request(
+        request = Request(
             server_ids=tuple(str(uuid.uuid4()) for _ in range(spec.max_count)),
             reservation_id=f"r-{len(self.specs)}",
             request_id=context.request_id,
