@@ -195,7 +195,7 @@ def until_told(event: Callable[[], Awaitable[Any]], tasks: list[asyncio.Task[Any
         if n == 1:
             tasks.append(asyncio.ensure_future(event()))
             # Not ``wait_for_cancelled``, which activities in threads do not have.
-            while not activity.is_cancelled():
+            while not activity.is_cancelled():  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
             raise CancelledError("injected: told to stop")
         return await call()

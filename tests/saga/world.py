@@ -131,7 +131,13 @@ class World:
         self.rest = RestClient(settings.api_url, self.identity)
         self.http = httpx.AsyncClient(base_url=settings.api_url, timeout=60)
         self._listening = listening
-        self._door = _Server(uvicorn.Config(Door(self.services), lifespan="off", log_config=None, access_log=False))
+        # As in production: longer than any client keeps a connection.
+        keep = settings.api.keep_alive_seconds
+        self._door = _Server(
+            uvicorn.Config(
+                Door(self.services), lifespan="off", log_config=None, access_log=False, timeout_keep_alive=keep
+            )
+        )
         self._running: list[asyncio.Task[Any]] = []
         self._workers: list[Worker] = []
 
