@@ -15,7 +15,7 @@ SECTOR = 512
 FIRST_SECTOR = 2048
 PARTITION_MIB = 48
 LABEL = "guest-root"
-ARGUMENTS = "root=/dev/vda1 console=tty0 console=ttyS0 no_timer_check quiet"
+ARGUMENTS = "root=/dev/vda1 console=tty0 console=ttyS0 no_timer_check loglevel=6"
 _GRUB_MODULES = ("biosdisk", "linux", "boot")
 # Fixed, so that two builds of the same packages give the same disk.
 _UUID = "6b696c6f-6e6f-7661-8000-677565737431"
