@@ -1,5 +1,6 @@
 """The control worker: workflows, records, scheduling, and the copies of volume data."""
 
+import asyncio
 from concurrent.futures import ThreadPoolExecutor
 
 from temporalio.client import Client
@@ -29,6 +30,7 @@ from infra.volume.backend import VolumeBackend
 from infra.volume.qcow2 import Qcow2Backend
 from workers.registry import WORKFLOWS
 from workers.running import GRACE, steps, until_stopped
+from workers.sweeper import sweep_for_ever
 from workflows import policies
 
 
@@ -42,8 +44,9 @@ async def run(settings: Settings) -> None:
     client = await connect(settings.temporal)
     volumes = Qcow2Backend(settings.volume_directory)
     workers = build(settings, client, db, identity, rest, volumes)
+    sweeping = asyncio.create_task(sweep_for_ever(client, db))
     try:
-        await until_stopped(workers)
+        await until_stopped(workers, sweeping)
     finally:
         await rest.close()
         await identity.close()
