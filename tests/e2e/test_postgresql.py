@@ -1,5 +1,6 @@
 """The same on PostgreSQL, by one setting: a boot and its end on a second control plane beside the stack's own."""
 
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from infra.temporal import attributes
 from tests.e2e.world import World, free_ports, until
 
 pytestmark = pytest.mark.postgresql
-_NAMESPACE = "on-postgresql"
+_NAMESPACE = f"on-postgresql-{secrets.token_hex(4)}"
 
 
 @contextmanager
