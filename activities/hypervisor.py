@@ -14,7 +14,7 @@ from activities.volumes import AttachedVolume
 from infra.compute.attempts import EVERY, Attempts
 from infra.compute.driver import Disk, Driver
 from infra.compute.guests import BootSource, GuestFiles, InstanceSpec, NicPlace, VolumePlace
-from infra.domain.errors import Conflict, Fenced
+from infra.domain.errors import Conflict, Fenced, HostRejected, Unavailable
 from infra.domain.server import VmState
 from infra.rest.client import RestClient
 from infra.temporal.history import History
@@ -145,13 +145,20 @@ class HypervisorActivities:
 
     @step("hypervisor.detach_disk", because="it is an undo, and the effect of a detach")
     def detach_disk(self, params: AttachDisk) -> None:
-        """Close the attachment, then take the disk out of the guest; returns when the guest has let go of it."""
+        """Close the attachment, then take the disk out of the guest; returns when the guest has let go of it.
+
+        Raises Unavailable while it holds on: a guest that is still booting lets go when it is up, so it is asked again.
+        """
         server_id = params.attempt.server_id
         self._attempts.close(params.attachment_id, 1)
         with self._attempts.lock(server_id):
-            if self._driver.state(server_id) is not None:
-                serial = self._files.serial(params.volume.volume_id)
+            if self._driver.state(server_id) is None:
+                return
+            serial = self._files.serial(params.volume.volume_id)
+            try:
                 self._driver.detach_disk(server_id, serial, timeout_seconds=RELEASE_SECONDS)
+            except HostRejected as refused:
+                raise Unavailable(refused.message) from refused
 
     @step("hypervisor.attach_disk", undo=detach_disk)
     def attach_disk(self, params: AttachDisk) -> AttachedDisk:

@@ -57,7 +57,7 @@ class DetachVolume(Admissible):
         attempt = Attempt(server_id=begin.server_id, number=begun.attempt, host=begun.host)
         volume = AttachedVolume(volume_id=begin.volume_id, attachment_id=begun.attachment_id, path="", format="")
         disk = AttachDisk(attempt=attempt, attachment_id=begun.attachment_id, volume=volume)
-        await self.saga.run(HypervisorActivities.detach_disk, disk, policies.HOST_CALL, host=begun.host)
+        await self.saga.run(HypervisorActivities.detach_disk, disk, policies.HOST_DETACH, host=begun.host)
         # The guest has let go: from here on the detach only goes forward.
         self.released = True
         ref = VolumeRef(attachment_id=begun.attachment_id, volume_id=begin.volume_id)

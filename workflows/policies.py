@@ -61,6 +61,17 @@ HOST_CALL = Policy(
 SERVICE_CALL = Policy("service-call", start_to_close=_s(30), schedule_to_close=_s(120), retry=_LONG)
 """A call of a service that no host is needed for."""
 
+HOST_DETACH = Policy(
+    "host-detach",
+    lane=Lane.WORK,
+    schedule_to_start=_s(120),
+    schedule_to_close=_s(300),
+    start_to_close=_s(60),
+    heartbeat=_s(5),
+    retry=RetryPolicy(initial_interval=_s(1), backoff_coefficient=1.5, maximum_interval=_s(10)),
+)
+"""A guest lets go of a disk when it is up: asked again and again, as Nova does, for longer than a slow boot."""
+
 HOST_SPAWN = Policy(
     "host-spawn",
     lane=Lane.WORK,
