@@ -5,6 +5,7 @@ runs like them may be open while the code is upgraded. A name that is there alre
 """
 
 import asyncio
+import json
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -97,7 +98,15 @@ async def _keep(world: World, name: str, workflow_id: str) -> None:
     id, _, run = workflow_id.partition("#")
     handle = world.client.get_workflow_handle(id, run_id=run or None)
     await until(lambda: _closed(handle), 30, lambda: f"{name} is still open")
-    (HISTORIES / f"{name}.json").write_text((await handle.fetch_history()).to_json() + "\n")
+    history = json.loads((await handle.fetch_history()).to_json())
+    (HISTORIES / f"{name}.json").write_text(json.dumps(_without_traces(history), indent=2) + "\n")
+
+
+def _without_traces(part: Any) -> Any:
+    """Stack traces name the folders of whoever recorded them, and a replay does not read them."""
+    if isinstance(part, dict):
+        return {key: _without_traces(value) for key, value in part.items() if key != "stackTrace"}
+    return [_without_traces(value) for value in part] if isinstance(part, list) else part
 
 
 async def _closed(handle: WorkflowHandle[Any, Any]) -> bool:
