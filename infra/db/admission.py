@@ -12,6 +12,7 @@ from infra.domain import boot_rules
 from infra.domain.boot import BlockDeviceRequest, NetworkRequest
 from infra.domain.errors import Conflict, KilonovaError, QuotaExceeded
 from infra.domain.flavor import Flavor
+from infra.domain.quota import Quota
 from infra.domain.server import BlockDevice, RequestedNetwork, Server, TaskState, VmState
 
 
@@ -34,7 +35,7 @@ def admit(session: Session, request: Request) -> list[Server]:
         raise Conflict("The request was given up before it was admitted.", kind="AttemptClosed")
     resolved = resolve(session, request)
     boot_rules.check_metadata(quota, request.spec.metadata)
-    count = _affordable(session, request, resolved.flavor)
+    count = _affordable(session, request, quota, resolved.flavor)
     made = [_server(request, resolved, index, count) for index in range(count)]
     for server in made:
         sealed = request.sealed_user_data
@@ -65,9 +66,9 @@ def _key(server_id: str) -> str:
     return f"{server_id}/admission"
 
 
-def _affordable(session: Session, request: Request, flavor: Flavor) -> int:
+def _affordable(session: Session, request: Request, quota: Quota, flavor: Flavor) -> int:
     """How many servers the quota allows, between ``min_count`` and ``max_count``."""
-    quota, used = quotas.get(session, request.project_id), quotas.usage(session, request.project_id)
+    used = quotas.usage(session, request.project_id)
     refused: KilonovaError | None = None
     for count in range(len(request.server_ids), request.spec.min_count - 1, -1):
         try:

@@ -4,7 +4,6 @@ The lock of a server is its row: (vm_state, task_state, op). A verb takes it in 
 write of that verb names its own ``op``, so that a verb that was overtaken by a delete writes nothing more.
 """
 
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, func
@@ -152,9 +151,14 @@ def lock(session: Session, server_id: str) -> None:
     session.exec(select(ServerRow.id).where(col(ServerRow.id) == server_id).with_for_update()).first()
 
 
+def _locked(session: Session, server_id: str) -> ServerRow | None:
+    """The row, held against other writers until the transaction ends."""
+    return session.exec(select(ServerRow).where(col(ServerRow.id) == server_id).with_for_update()).first()
+
+
 def _held(session: Session, server_id: str, op: str) -> ServerRow | None:
     """The row for writing, if ``op`` still holds it."""
-    row = session.exec(select(ServerRow).where(col(ServerRow.id) == server_id).with_for_update()).first()
+    row = _locked(session, server_id)
     return row if row is not None and row.op == op else None
 
 
@@ -172,7 +176,7 @@ def begin_verb(session: Session, server_id: str, verb: Verb, op: str) -> Server:
         NotFound: no such server.
         Conflict: another verb holds it, or it is in the wrong state.
     """
-    row = session.exec(select(ServerRow).where(col(ServerRow.id) == server_id).with_for_update()).first()
+    row = _locked(session, server_id)
     if row is None or row.vm_state == VmState.DELETED:
         raise NotFound(f"Instance {server_id} could not be found.")
     if row.op == op:
@@ -283,7 +287,7 @@ def mark_deleting(session: Session, server_id: str, op: str) -> Server:
     Raises:
         NotFound: no such server.
     """
-    row = session.exec(select(ServerRow).where(col(ServerRow.id) == server_id).with_for_update()).first()
+    row = _locked(session, server_id)
     if row is None or row.vm_state == VmState.DELETED:
         raise NotFound(f"Instance {server_id} could not be found.")
     if row.task_state != TaskState.DELETING:
@@ -328,21 +332,13 @@ def stuck(session: Session) -> list[Server]:
 
 def set_power_state(session: Session, server_id: str, power_state: int, vm_state: VmState | None = None) -> None:
     """What the host reports of a server that no verb holds."""
-    row = session.exec(select(ServerRow).where(col(ServerRow.id) == server_id).with_for_update()).first()
+    row = _locked(session, server_id)
     if row is None or row.task_state is not None or row.vm_state == VmState.DELETED:
         return
     values: dict[str, Any] = {"power_state": power_state}
     if vm_state is not None:
         values["vm_state"] = vm_state
     _write(session, row, **values)
-
-
-def open_operations(session: Session, before: datetime) -> list[Server]:
-    """Servers that a verb holds since before ``before``: what the sweeper looks at."""
-    rows = session.exec(
-        select(ServerRow).where(col(ServerRow.task_state).is_not(None), col(ServerRow.updated_at) < before)
-    )
-    return [to_server(row) for row in rows]
 
 
 def count(session: Session) -> int:
