@@ -50,10 +50,7 @@ class Upkeep:
     async def settle(self) -> None:
         """Pay every debt, remove every server that should not be here, and say that the host is ready."""
         await self.pay()
-        expected = {
-            entry["server_id"]: entry["attempt"]
-            for entry in (await self._rest.request("GET", f"{self._path}/servers"))["servers"]
-        }
+        expected = await self._expected()
         await asyncio.to_thread(self._remove_unexpected, expected)
         await asyncio.to_thread(self._cache.keep_only, set(expected))
         for leftover in await asyncio.to_thread(self._network.remove_leftovers):
@@ -61,19 +58,25 @@ class Upkeep:
         await self._rest.request("PUT", f"{self._path}/ready")
 
     async def pay(self) -> None:
-        """Carry out the clean-up that this host owes, and say so for each."""
-        debts = (await self._rest.request("GET", f"{self._path}/debts"))["debts"]
-        if not debts:
-            return
-        here = {
-            entry["server_id"]: entry["attempt"]
-            for entry in (await self._rest.request("GET", f"{self._path}/servers"))["servers"]
-        }
-        for debt in debts:
-            server_id, attempt = debt["server_id"], debt["attempt"]
-            await asyncio.to_thread(self._remove, server_id, attempt, here.get(server_id))
-            await self._rest.request("DELETE", f"{self._path}/debts/{server_id}/{attempt}")
-            log.info("Removed what attempt %d at server %s had left here.", attempt, server_id)
+        """Carry out all the clean-up that this host owes, and say so for each."""
+        for server_id, attempt in await self.debts():
+            await self.pay_one(server_id, attempt)
+
+    async def debts(self) -> list[tuple[str, int]]:
+        """(server, attempt) of each clean-up that this host owes."""
+        owed = (await self._rest.request("GET", f"{self._path}/debts"))["debts"]
+        return [(debt["server_id"], debt["attempt"]) for debt in owed]
+
+    async def pay_one(self, server_id: str, attempt: int) -> None:
+        current = (await self._expected()).get(server_id)
+        await asyncio.to_thread(self._remove, server_id, attempt, current)
+        await self._rest.request("DELETE", f"{self._path}/debts/{server_id}/{attempt}")
+        log.info("Removed what attempt %d at server %s had left here.", attempt, server_id)
+
+    async def _expected(self) -> dict[str, int]:
+        """The attempt of each server that the control plane has on this host."""
+        servers = (await self._rest.request("GET", f"{self._path}/servers"))["servers"]
+        return {entry["server_id"]: entry["attempt"] for entry in servers}
 
     async def report_for_ever(self) -> None:
         """Say every few seconds that the host is there, what its guests do, and pay debts made meanwhile."""

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from infra.db import hosts
+from infra.scheduler import service
 from tests.saga import faults
 from tests.saga.scenarios import delete_and_compare, gone
 from tests.saga.snapshot import snapshot
@@ -28,8 +29,12 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(policies, name, replace(getattr(policies, name), schedule_to_start=soon))
 
 
-async def test_a_boot_goes_round_a_host_that_nobody_serves(cloud: World, impatient: None) -> None:
+async def test_a_boot_goes_round_a_host_that_nobody_serves(
+    cloud: World, impatient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It has the most room, so it is always chosen first; it is only away, which costs no attempt."""
+    # The host is seconds old: the scheduler's table must have it.
+    monkeypatch.setattr(service, "_STALE_SECONDS", 0.0)
     await cloud.add_host("away", memory_mb=4 * 262144, vcpus=1000)
     try:
         place = await cloud.place()
