@@ -2,17 +2,26 @@
 
 import random
 from collections.abc import Iterable, Sequence
+from typing import cast
 
-from sqlalchemy import delete, func
+from sqlalchemy import bindparam, delete, func
 from sqlmodel import Session, col, select
 
-from infra.db.network_rows import insert, within
+from infra.db.network_rows import LOCKS, insert, within
+from infra.db.statements import Lookup, run
 from infra.db.tables.network import AddressRow, SubnetRow
 from infra.domain.errors import BadRequest, Conflict
 from infra.domain.network import AddressWish, AllocationPool, FixedIp
 from infra.network import ipam
 
 _TRIES = 16
+_SUBNETS = Lookup(SubnetRow, "network_id", order_by=("created_at", "id"), lock=LOCKS["use"])
+_BETWEEN = (
+    col(AddressRow.subnet_id) == bindparam("in_subnet"),
+    col(AddressRow.address_key).between(bindparam("first"), bindparam("last")),
+)
+_COUNT = select(func.count()).select_from(AddressRow).where(*_BETWEEN)
+_TAKEN = select(AddressRow.address_key).where(*_BETWEEN)
 
 
 def allocate(
@@ -159,9 +168,8 @@ def _subnet_for(network_id: str, subnets: Sequence[SubnetRow], wish: AddressWish
 
 
 def _subnets(session: Session, network_id: str) -> Sequence[SubnetRow]:
-    query = select(SubnetRow).where(SubnetRow.network_id == network_id)
-    query = query.order_by(col(SubnetRow.created_at), col(SubnetRow.id))
-    return session.exec(query.with_for_update(read=True, key_share=True)).all()
+    # Past the session: they have the row's attributes, and are only read.
+    return cast(Sequence[SubnetRow], _SUBNETS.all(session, network_id))
 
 
 def _row(subnet: SubnetRow, port_id: str, address: str, position: int) -> AddressRow:
@@ -169,15 +177,13 @@ def _row(subnet: SubnetRow, port_id: str, address: str, position: int) -> Addres
     return AddressRow(subnet_id=subnet.id, address_key=key, ip_address=address, port_id=port_id, position=position)
 
 
-def _between(subnet_id: str, first: int, last: int) -> tuple[object, ...]:
-    return (AddressRow.subnet_id == subnet_id, col(AddressRow.address_key).between(ipam.key(first), ipam.key(last)))
+def _between(subnet_id: str, first: int, last: int) -> dict[str, str]:
+    return {"in_subnet": subnet_id, "first": ipam.key(first), "last": ipam.key(last)}
 
 
 def _count(session: Session, subnet_id: str, first: int, last: int) -> int:
-    query = select(func.count()).select_from(AddressRow).where(*_between(subnet_id, first, last))  # type: ignore[arg-type]
-    return session.exec(query).one()
+    return int(run(session, _COUNT, _between(subnet_id, first, last)).scalar_one())
 
 
 def _taken(session: Session, subnet_id: str, first: int, last: int) -> set[int]:
-    query = select(AddressRow.address_key).where(*_between(subnet_id, first, last))  # type: ignore[arg-type]
-    return {int(key, 16) for key in session.exec(query)}
+    return {int(key, 16) for (key,) in run(session, _TAKEN, _between(subnet_id, first, last))}

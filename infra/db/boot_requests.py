@@ -21,7 +21,6 @@ from infra.db import (
     subnets,
     volumes,
 )
-from infra.db.network_rows import Selection
 from infra.db.tables.network import AddressRow, SubnetRow
 from infra.domain import boot_rules
 from infra.domain.boot import BlockDeviceRequest, NetworkRequest, ServerSpec
@@ -179,7 +178,7 @@ def _network(session: Session, request: Request, entry: NetworkRequest) -> Netwo
     network = _refused(lambda: networks.get_bare(session, str(entry.network_id)))
     if not (request.is_admin or network.shared or network.project_id == request.project_id or network.external):
         raise BadRequest(f"Network {entry.network_id} could not be found.", kind="NetworkNotFound")
-    found = subnets.find(session, Selection(filters={"network_id": (network.id,)}))
+    found = subnets.of_network(session, network.id)
     boot_rules.check_network(network, found)
     if entry.fixed_ip is not None:
         if len(request.server_ids) > 1:

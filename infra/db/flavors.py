@@ -5,6 +5,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from infra.db.engine import is_duplicate
+from infra.db.statements import Lookup
 from infra.db.tables.compute import FlavorAccessRow, FlavorRow
 from infra.domain.errors import BadRequest, Conflict, NotFound
 from infra.domain.flavor import Flavor
@@ -22,6 +23,7 @@ SORT_KEYS = {
     "is_public": FlavorRow.is_public,
     "disabled": FlavorRow.disabled,
 }
+_BY_ID = Lookup(FlavorRow, "id")
 
 
 def _flavor(row: FlavorRow) -> Flavor:
@@ -31,8 +33,12 @@ def _flavor(row: FlavorRow) -> Flavor:
 def _row(session: Session, flavor_id: str) -> FlavorRow:
     row = session.get(FlavorRow, flavor_id)
     if row is None:
-        raise NotFound(f"Flavor {flavor_id} could not be found.")
+        raise _missing(flavor_id)
     return row
+
+
+def _missing(flavor_id: str) -> NotFound:
+    return NotFound(f"Flavor {flavor_id} could not be found.")
 
 
 def _usable_by(project_id: str | None) -> ColumnElement[bool]:
@@ -58,10 +64,12 @@ def get(session: Session, flavor_id: str, *, project_id: str | None = None, any_
     Raises:
         NotFound: there is none that may be seen.
     """
-    row = _row(session, flavor_id)
+    row = _BY_ID.first(session, flavor_id)
+    if row is None:
+        raise _missing(flavor_id)
     if not any_project and not row.is_public and session.get(FlavorAccessRow, (flavor_id, project_id)) is None:
-        raise NotFound(f"Flavor {flavor_id} could not be found.")
-    return _flavor(row)
+        raise _missing(flavor_id)
+    return Flavor.model_validate(row._asdict())
 
 
 def list_flavors(

@@ -9,10 +9,11 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Update, delete, func, select, update
+from sqlalchemy import Update, bindparam, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
+from infra.db.statements import run
 from infra.db.tables.hosts import AggregateHostRow, AggregateRow, ClaimRow, HostRow
 from infra.db.types import now
 from infra.domain.errors import Conflict, NotFound
@@ -22,6 +23,11 @@ _NAMESPACE = uuid.UUID("6c1c58c1-6c5b-5c0e-9d9f-1b6f0b1c7d11")
 _COLUMNS = tuple(HostRow.__table__.columns)  # type: ignore[attr-defined]
 _NAMES = tuple(column.name for column in _COLUMNS)
 _BATCH = 500
+_SUCCEEDED = (
+    update(HostRow)
+    .where(col(HostRow.name) == bindparam("of_host"), col(HostRow.build_failures) > 0)
+    .values(build_failures=0, generation=col(HostRow.generation) + 1)
+)
 
 
 def host_id(name: str) -> str:
@@ -92,11 +98,7 @@ def build_failed(session: Session, name: str) -> None:
 
 def build_succeeded(session: Session, name: str) -> None:
     """Forget earlier failures; unknown hosts and hosts without any are left alone."""
-    session.execute(
-        update(HostRow)
-        .where(col(HostRow.name) == name, col(HostRow.build_failures) > 0)
-        .values(build_failures=0, generation=col(HostRow.generation) + 1)
-    )
+    run(session, _SUCCEEDED, {"of_host": name})
 
 
 def remove(session: Session, name: str) -> None:

@@ -4,11 +4,18 @@ The key of an effect is ``<server>/<attempt>/<step>``. A DELETE with a key burie
 however late it arrives, is refused.
 """
 
+from sqlalchemy import bindparam
 from sqlmodel import Session
 
+from infra.db.statements import Addition, Lookup, run, table_of
 from infra.db.tables.idempotency import IdempotencyRow
 from infra.db.types import now
 from infra.domain.errors import Conflict
+
+_TABLE = table_of(IdempotencyRow)
+_BY_KEY = Lookup(IdempotencyRow, "key")
+_ADDITION = Addition(IdempotencyRow)
+_BURY = _TABLE.update().where(_TABLE.c.key == bindparam("buried_key")).values(buried=True)
 
 
 def first_use(session: Session, key: str, resource_id: str) -> str | None:
@@ -17,27 +24,24 @@ def first_use(session: Session, key: str, resource_id: str) -> str | None:
     Raises:
         Conflict: the key was buried: the attempt it belongs to is over.
     """
-    row = session.get(IdempotencyRow, key)
-    if row is None:
-        session.add(IdempotencyRow(key=key, resource_id=resource_id, created_at=now()))
-        session.flush()
+    if _ADDITION.add(session, {"key": key, "resource_id": resource_id, "buried": False, "created_at": now()}):
         return None
+    row = _BY_KEY.first(session, key)
+    assert row is not None, "keys are not removed while they may be used"
     if row.buried:
         raise Conflict(f"The request with idempotency key {key} was undone before it arrived.", kind="AttemptClosed")
-    return row.resource_id
+    return str(row.resource_id)
 
 
 def bury(session: Session, key: str) -> str | None:
     """Close a key for good; returns the id of the resource that was made with it, if any was."""
-    row = session.get(IdempotencyRow, key)
-    if row is None:
-        session.add(IdempotencyRow(key=key, resource_id="", buried=True, created_at=now()))
+    if _ADDITION.add(session, {"key": key, "resource_id": "", "buried": True, "created_at": now()}):
         return None
-    row.buried = True
-    session.add(row)
-    return row.resource_id or None
+    run(session, _BURY, {"buried_key": key})
+    row = _BY_KEY.first(session, key)
+    return str(row.resource_id) or None if row is not None else None
 
 
 def is_buried(session: Session, key: str) -> bool:
-    row = session.get(IdempotencyRow, key)
-    return row is not None and row.buried
+    row = _BY_KEY.first(session, key)
+    return row is not None and bool(row.buried)

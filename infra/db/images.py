@@ -11,6 +11,7 @@ from sqlmodel import Session, col, select
 
 from infra.db import storage_quotas
 from infra.db.engine import is_duplicate
+from infra.db.statements import Lookup
 from infra.db.tables.image import ImageMemberRow, ImageRow
 from infra.db.types import now
 from infra.domain.errors import Conflict, Forbidden, NotFound, TooLarge
@@ -21,6 +22,7 @@ DELETED = "deleted"
 VOLUME_HOLDER = "volume/"
 """What the holder begins with where a volume is copied into the image: that work is taken up by its own run."""
 _OPEN_TO_ALL = ("public", "community")
+_BY_ID = Lookup(ImageRow, "id")
 
 
 def create(session: Session, image: Image) -> Image:
@@ -44,13 +46,14 @@ def get(session: Session, image_id: str, project_id: str | None, *, everything: 
     Raises:
         NotFound: there is none, or it is another's; the two can't be told apart.
     """
-    row = _existing(session, image_id)
-    if everything or row.owner == project_id or row.visibility in _OPEN_TO_ALL:
-        return _image(row)
-    shared = row.visibility == "shared" and project_id is not None
-    if not shared or session.get(ImageMemberRow, (image_id, project_id)) is None:
+    row = _BY_ID.first(session, image_id)
+    if row is None or row.status == DELETED:
         raise _missing(image_id)
-    return _image(row)
+    if not everything and row.owner != project_id and row.visibility not in _OPEN_TO_ALL:
+        shared = row.visibility == "shared" and project_id is not None
+        if not shared or session.get(ImageMemberRow, (image_id, project_id)) is None:
+            raise _missing(image_id)
+    return Image.model_validate(row._asdict())
 
 
 def visible(

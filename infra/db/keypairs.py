@@ -5,18 +5,25 @@ from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from infra.db.engine import is_duplicate
+from infra.db.statements import Lookup
 from infra.db.tables.compute import KeypairRow
 from infra.db.types import now
 from infra.domain.errors import BadRequest, Conflict, NotFound, QuotaExceeded
 from infra.domain.flavor import Keypair
+
+_BY_NAME = Lookup(KeypairRow, "user_id", "name")
 
 
 def _row(session: Session, user_id: str, name: str) -> KeypairRow:
     query = select(KeypairRow).where(col(KeypairRow.user_id) == user_id, col(KeypairRow.name) == name)
     row = session.exec(query).first()
     if row is None:
-        raise NotFound(f"Keypair {name} not found for user {user_id}")
+        raise _missing(user_id, name)
     return row
+
+
+def _missing(user_id: str, name: str) -> NotFound:
+    return NotFound(f"Keypair {name} not found for user {user_id}")
 
 
 def create(
@@ -48,7 +55,10 @@ def create(
 
 def get(session: Session, user_id: str, name: str) -> Keypair:
     """Raises NotFound if the user has no key of this name."""
-    return Keypair.model_validate(_row(session, user_id, name).model_dump())
+    row = _BY_NAME.first(session, user_id, name)
+    if row is None:
+        raise _missing(user_id, name)
+    return Keypair.model_validate(row._asdict())
 
 
 def list_keypairs(

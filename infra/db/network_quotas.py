@@ -5,11 +5,13 @@ here, so that two at once can't both take the last place; on SQLite writers queu
 """
 
 from collections.abc import Mapping
+from typing import Any
 
-from sqlalchemy import func
-from sqlmodel import Session, col, select
+from sqlalchemy import Select, bindparam, func, select
+from sqlmodel import Session, SQLModel, col
 
 from infra.db.network_rows import insert
+from infra.db.statements import Addition, Lookup, run, table_of
 from infra.db.tables.network import (
     NetworkQuotaRow,
     NetworkRow,
@@ -30,6 +32,17 @@ _TABLES: dict[str, type[NetworkRow | SubnetRow | PortRow | SecurityGroupRow | Se
     "security_group": SecurityGroupRow,
     "security_group_rule": SecurityGroupRuleRow,
 }
+_LOCKED = Lookup(NetworkQuotaRow, "project_id", lock={})
+_ADDITION = Addition(NetworkQuotaRow)
+
+
+def _count_of(table: type[SQLModel]) -> Select[Any]:
+    columns = table_of(table).c
+    count = select(func.count()).select_from(table).where(columns.project_id == bindparam("of_project"))
+    return count.where(columns.device_owner != DHCP_OWNER) if table is PortRow else count
+
+
+_COUNTS = {resource: _count_of(table) for resource, table in _TABLES.items()}
 
 
 def reserve(session: Session, project_id: str, resource: str, defaults: NetworkQuota, count: int = 1) -> None:
@@ -38,18 +51,18 @@ def reserve(session: Session, project_id: str, resource: str, defaults: NetworkQ
     Raises:
         Conflict: OverQuota.
     """
-    limit = getattr(_limits(_locked(session, project_id), defaults), resource)
+    own = _LOCKED.first(session, project_id)
+    if own is None:
+        _ADDITION.add(session, {"project_id": project_id, "limits": {}})
+        own = _LOCKED.first(session, project_id)
+    limit = (own.limits if own is not None else {}).get(resource, getattr(defaults, resource))
     if 0 <= limit < used(session, project_id, resource) + count:
         raise Conflict(f"Quota exceeded for resources: ['{resource}'].", kind="OverQuota")
 
 
 def used(session: Session, project_id: str, resource: str) -> int:
     """How many there are. The service's own DHCP ports are nobody's use."""
-    table = _TABLES[resource]
-    query = select(func.count()).select_from(table).where(col(table.project_id) == project_id)
-    if table is PortRow:
-        query = query.where(col(PortRow.device_owner) != DHCP_OWNER)
-    return session.exec(query).one()
+    return int(run(session, _COUNTS[resource], {"of_project": project_id}).scalar_one())
 
 
 def limits(session: Session, project_id: str, defaults: NetworkQuota) -> NetworkQuota:
@@ -81,7 +94,7 @@ def reset(session: Session, project_id: str) -> None:
 
 def overridden(session: Session, defaults: NetworkQuota) -> dict[str, NetworkQuota]:
     """Limits of the projects that have any of their own."""
-    rows = session.exec(select(NetworkQuotaRow).order_by(col(NetworkQuotaRow.project_id)))
+    rows = session.execute(select(NetworkQuotaRow).order_by(col(NetworkQuotaRow.project_id))).scalars()
     return {row.project_id: _limits(row, defaults) for row in rows if row.limits}
 
 

@@ -14,11 +14,13 @@ from infra.db.network_rows import (
     drop_tags,
     insert,
     matches,
+    missing,
     network_row,
     rows_of,
     tags_of,
     within,
 )
+from infra.db.statements import Lookup
 from infra.db.tables.network import NetworkRow, PortRow, SubnetRow
 from infra.domain.errors import BadRequest, Conflict, Unavailable
 from infra.domain.network import Network, NetworkQuota
@@ -34,6 +36,7 @@ COLUMNS = {
     "network_type": literal("vxlan"),
 }  # fmt: skip
 _VNI_DRAWS = 20
+_BY_ID = Lookup(NetworkRow, "id")
 
 
 def create(session: Session, network: Network, quota: NetworkQuota, *, vni: int | None = None) -> Network:
@@ -68,7 +71,10 @@ def get(session: Session, network_id: str) -> Network:
 
 def get_bare(session: Session, network_id: str) -> Network:
     """A network without its subnets and tags, in one statement. Raises NotFound."""
-    return Network(**network_row(session, network_id).model_dump())
+    row = _BY_ID.first(session, network_id)
+    if row is None:
+        raise missing(network_id)
+    return Network(**row._asdict())
 
 
 def names(session: Session, ids: Sequence[str]) -> dict[str, str]:

@@ -4,20 +4,15 @@ Every call carries the idempotency key of its effect, ``<server>/<attempt>/<step
 before, what arrives after its undo is refused, and a late undo of an earlier attempt changes nothing.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
-from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, select
 
 from infra.db import idempotency, networks, ports, subnets
-from infra.db.engine import is_duplicate
-from infra.db.network_rows import within
-from infra.db.tables.network import PortRow, SubnetRow
+from infra.db.tables.network import PortRow
 from infra.domain.errors import Conflict
-from infra.domain.network import HostRoute, NetworkQuota, NewPort, Nic, NicAddress, Port
-
-T = TypeVar("T")
+from infra.domain.network import NetworkQuota, NewPort, Nic, NicAddress, Port, Subnet
 
 _UNBOUND: dict[str, Any] = {"device_id": "", "device_owner": "", "host": "", "binding_profile": {}, "status": "DOWN"}
 
@@ -28,7 +23,7 @@ def create(session: Session, new: NewPort, key: str, quota: NetworkQuota) -> Por
     Raises:
         Conflict: AttemptClosed: the key was buried; and as ``ports.create``.
     """
-    earlier = _first_use(session, key, new.id)
+    earlier = idempotency.first_use(session, key, new.id)
     if earlier is not None:
         found = ports.get_many(session, [earlier])
         if not found:
@@ -50,7 +45,7 @@ def update(session: Session, port_id: str, changes: Mapping[str, Any], key: str 
     device = changes.get("device_id")
     if device is not None:
         if key is not None:
-            _first_use(session, key, port_id)
+            idempotency.first_use(session, key, port_id)
         if row.device_id not in ("", device):
             raise in_use(row.id, row.network_id, row.device_id)
         row.bound_by = key or device
@@ -60,7 +55,7 @@ def update(session: Session, port_id: str, changes: Mapping[str, Any], key: str 
 def _unbind(session: Session, port_id: str, changes: Mapping[str, Any], key: str | None) -> Port:
     row = ports.row_of(session, port_id, lock=True)
     if key is not None:
-        _bury(session, key)
+        idempotency.bury(session, key)
         if row.device_id not in ("", _attempt(key)[0]) or _superseded(row.bound_by, key):
             return ports.get(session, port_id)
     row.bound_by = ""
@@ -70,7 +65,7 @@ def _unbind(session: Session, port_id: str, changes: Mapping[str, Any], key: str
 def delete(session: Session, port_id: str, key: str | None) -> None:
     """Remove a port and bury its key; "not there" is success, and so is a port that a later attempt made since."""
     if key is not None:
-        _bury(session, key)
+        idempotency.bury(session, key)
     row = session.get(PortRow, port_id, with_for_update=True)
     if row is not None and not (key is not None and _superseded(row.bound_by, key)):
         ports.delete(session, port_id)
@@ -101,7 +96,7 @@ def nic(session: Session, port: Port) -> Nic:
     """The port as a host needs it: with its network's VNI and MTU, and what DHCP serves for each address."""
     network = networks.get_bare(session, port.network_id)
     subnet_ids = [ip.subnet_id for ip in port.fixed_ips]
-    rows = {row.id: row for row in session.exec(select(SubnetRow).where(within(SubnetRow.id, subnet_ids)))}
+    rows = {subnet.id: subnet for subnet in subnets.of_network(session, network.id)} if subnet_ids else {}
     dhcp = subnets.dhcp_address(session, subnet_ids)
     return Nic(
         port_id=port.id,
@@ -113,13 +108,13 @@ def nic(session: Session, port: Port) -> Nic:
     )
 
 
-def _address(ip_address: str, subnet: SubnetRow, dhcp_ip: str | None) -> NicAddress:
+def _address(ip_address: str, subnet: Subnet, dhcp_ip: str | None) -> NicAddress:
     return NicAddress(
         ip_address=ip_address,
         cidr=subnet.cidr,
         gateway_ip=subnet.gateway_ip,
-        dns_nameservers=tuple(subnet.dns_nameservers),
-        host_routes=tuple(HostRoute(**route) for route in subnet.host_routes),
+        dns_nameservers=subnet.dns_nameservers,
+        host_routes=subnet.host_routes,
         enable_dhcp=subnet.enable_dhcp,
         dhcp_ip=dhcp_ip,
     )
@@ -136,22 +131,3 @@ def _attempt(key: str) -> tuple[str, int]:
     server, _, rest = key.partition("/")
     number = rest.partition("/")[0]
     return server, int(number) if number.isdecimal() and len(number) < 10 else 0
-
-
-def _first_use(session: Session, key: str, resource_id: str) -> str | None:
-    return _settled(session, lambda: idempotency.first_use(session, key, resource_id))
-
-
-def _bury(session: Session, key: str) -> None:
-    _settled(session, lambda: idempotency.bury(session, key))
-
-
-def _settled(session: Session, use_key: Callable[[], T]) -> T:
-    """Two calls with one key at once: the later one waits for the other's row, then looks again."""
-    try:
-        with session.begin_nested():
-            return use_key()
-    except IntegrityError as e:
-        if not is_duplicate(e):
-            raise
-        return use_key()

@@ -3,14 +3,15 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import ColumnElement, and_, bindparam, or_
 from sqlalchemy import update as update_rows
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
 from infra.db import addresses, network_quotas, port_rows, security_groups
 from infra.db.engine import is_duplicate
-from infra.db.network_rows import Selection, change, columns_of, matches, network_row, rows_of, touch, within
+from infra.db.network_rows import LOCKS, Selection, change, columns_of, matches, missing, rows_of, touch, within
+from infra.db.statements import Lookup, run
 from infra.db.tables.network import AddressRow, NetworkRow, PortRow, PortSecurityGroupRow
 from infra.db.types import now
 from infra.domain.errors import Conflict, NotFound
@@ -22,6 +23,12 @@ COLUMNS = columns_of(
     "device_id", "device_owner", "host", "vnic_type", "port_security_enabled", "created_at", "updated_at",
     "revision",
 )  # fmt: skip
+_IN_USE = Lookup(NetworkRow, "id", lock=LOCKS["use"])
+_SET_STATUS = (
+    update_rows(PortRow)
+    .where(col(PortRow.device_id) == bindparam("of_device"), col(PortRow.host) != "")
+    .values(status=bindparam("to_status"))
+)
 _ELSEWHERE = {"fixed_ips", "security_group_ids", "mac_address", "tags"}
 """Attributes that ``update`` sets otherwise than by a plain column."""
 
@@ -37,7 +44,9 @@ def create(session: Session, new: NewPort, quota: NetworkQuota, *, bound_by: str
         BadRequest: the addresses do not fit the network.
         Conflict: OverQuota, MacAddressInUse, IpAddressInUse, IpAddressGenerationFailure, PortInUse (the id).
     """
-    network = network_row(session, new.network_id, lock="use")
+    network = _IN_USE.first(session, new.network_id)
+    if network is None:
+        raise missing(new.network_id)
     network_quotas.reserve(session, new.project_id, "port", quota)
     secured = network.port_security_enabled if new.port_security_enabled is None else new.port_security_enabled
     groups = _groups(session, new, secured)
@@ -67,8 +76,7 @@ def get_many(session: Session, ids: Sequence[str]) -> dict[str, Port]:
 
 def set_status_of_device(session: Session, device_id: str, status: str) -> None:
     """What a guest's power does to its ports: ``ACTIVE`` or ``DOWN``."""
-    bound = (col(PortRow.device_id) == device_id, col(PortRow.host) != "")
-    session.connection().execute(update_rows(PortRow).where(*bound).values(status=status))
+    run(session, _SET_STATUS, {"of_device": device_id, "to_status": status})
 
 
 def of_devices(session: Session, device_ids: Sequence[str]) -> dict[str, list[Port]]:

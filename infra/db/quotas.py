@@ -1,15 +1,19 @@
 """Limits of projects, and what they use of them. Use is counted from the servers themselves, never kept as a number."""
 
-from sqlalchemy.dialects.postgresql import insert as postgresql_insert
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from infra.db import servers
+from infra.db.statements import Addition, Lookup
 from infra.db.tables.compute import QuotaRow
 from infra.domain.quota import Quota, Usage
 
+_BY_PROJECT = Lookup(QuotaRow, "project_id")
+_LOCKED = Lookup(QuotaRow, "project_id", lock={})
+_ADDITION = Addition(QuotaRow)
+
 
 def get(session: Session, project_id: str) -> Quota:
-    row = session.get(QuotaRow, project_id)
+    row = _BY_PROJECT.first(session, project_id)
     return Quota.model_validate(row.limits) if row else Quota()
 
 
@@ -40,7 +44,6 @@ def lock(session: Session, project_id: str) -> Quota:
     SQLite's writers are alone in any case.
     """
     if session.get_bind().dialect.name == "postgresql":
-        session.exec(postgresql_insert(QuotaRow).values(project_id=project_id, limits={}).on_conflict_do_nothing())
-    query = select(QuotaRow).where(col(QuotaRow.project_id) == project_id).with_for_update()
-    row = session.exec(query).first()
+        _ADDITION.add(session, {"project_id": project_id, "limits": {}})
+    row = _LOCKED.first(session, project_id)
     return Quota.model_validate(row.limits) if row else Quota()

@@ -10,6 +10,7 @@ from sqlmodel import Session, col, select
 
 from infra.db import network_quotas
 from infra.db.network_rows import Selection, change, columns_of, drop_tags, insert, matches, rows_of, tags_of, within
+from infra.db.statements import Lookup
 from infra.db.tables.network import (
     DefaultSecurityGroupRow,
     PortSecurityGroupRow,
@@ -30,16 +31,19 @@ def has_default(session: Session, project_id: str) -> bool:
     return session.get(DefaultSecurityGroupRow, project_id) is not None
 
 
+_DEFAULT_OF = Lookup(DefaultSecurityGroupRow, "project_id")
+
+
 def default_of(session: Session, project_id: str) -> str:
     """Id of the project's ``default`` group, which is made if there is none."""
-    row = session.get(DefaultSecurityGroupRow, project_id)
+    row = _DEFAULT_OF.first(session, project_id)
     if row is None:
         group = _group(project_id, DEFAULT, "Default security group")
         mark = DefaultSecurityGroupRow(project_id=project_id, security_group_id=group.id)
         if insert(session, group, mark):
             _add_rules(session, group, ingress_from_itself=True)
-        row = session.get_one(DefaultSecurityGroupRow, project_id)
-    return row.security_group_id
+        return session.get_one(DefaultSecurityGroupRow, project_id).security_group_id
+    return str(row.security_group_id)
 
 
 def create(session: Session, group: SecurityGroup, quota: NetworkQuota) -> SecurityGroup:

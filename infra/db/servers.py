@@ -4,12 +4,14 @@ The lock of a server is its row: (vm_state, task_state, op). A verb takes it in 
 write of that verb names its own ``op``, so that a verb that was overtaken by a delete writes nothing more.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, func
+from sqlalchemy import ColumnElement, Update, bindparam, func, literal_column
 from sqlmodel import Session, col, select
 
 from infra.db import groups
+from infra.db.statements import Addition, Lookup, run, table_of
 from infra.db.tables.servers import ActionRow, ServerRow, UserDataRow
 from infra.db.types import now
 from infra.domain.errors import Conflict, NotFound
@@ -60,9 +62,50 @@ _SAME = [
     "terminated_at",
     "deleted_at",
 ]
+_SERVER, _ACTION = table_of(ServerRow), table_of(ActionRow)
+_BY_ID = Lookup(ServerRow, "id")
+_USER_DATA = Lookup(UserDataRow, "server_id")
+_NEW_ACTION = Addition(ActionRow)
+_LIVING: ColumnElement[bool] = literal_column(f"vm_state != '{VmState.DELETED.value}'")
+"""As the index of living servers says it: a database compares the words."""
+_USAGE = (
+    select(
+        func.count().label("servers"),
+        *(func.coalesce(func.sum(_SERVER.c.flavor[name].as_integer()), 0).label(name) for name in ("vcpus", "ram_mb")),
+    )
+    .select_from(_SERVER)
+    .where(_SERVER.c.project_id == bindparam("of_project"), _LIVING)
+)
+_MINE = _SERVER.update().where(_SERVER.c.id == bindparam("of_server"), _SERVER.c.op == bindparam("by_op"))
+_PLACE = _MINE.values(
+    host=bindparam("to_host"),
+    attempt=bindparam("in_attempt"),
+    availability_zone=func.coalesce(bindparam("in_zone"), _SERVER.c.availability_zone),
+    task_state=TaskState.SPAWNING.value,
+    updated_at=bindparam("at"),
+)
+_ACTIVATE = _MINE.values(
+    vm_state=VmState.ACTIVE.value,
+    task_state=None,
+    op=None,
+    power_state=bindparam("power"),
+    progress=100,
+    launched_at=func.coalesce(_SERVER.c.launched_at, bindparam("at")),
+    updated_at=bindparam("at"),
+)
+_FINISH = (
+    _ACTION.update()
+    .where(
+        _ACTION.c.server_id == bindparam("of_server"),
+        _ACTION.c.request_id == bindparam("of_request"),
+        _ACTION.c.finished_at.is_(None),
+    )
+    .values(finished_at=bindparam("at"), message=bindparam("saying"))
+)
 
 
-def to_server(row: ServerRow) -> Server:
+def to_server(row: Any) -> Server:
+    """From a row of the table, of the session's or not."""
     return Server(
         **{name: getattr(row, name) for name in _SAME},
         flavor=Flavor.model_validate(row.flavor),
@@ -78,26 +121,26 @@ def to_server(row: ServerRow) -> Server:
 
 
 def insert(session: Session, server: Server, sealed_user_data: dict[str, str] | None = None) -> None:
-    row = ServerRow(
+    values = {
         **{name: getattr(server, name) for name in _SAME},
-        flavor=server.flavor.model_dump(mode="json"),
-        flavor_id=server.flavor.id,
-        vm_state=server.vm_state,
-        task_state=server.task_state,
-        server_metadata=server.metadata,
-        tags=list(server.tags),
-        security_groups=list(server.security_groups),
-        networks=[entry.model_dump(mode="json") for entry in server.networks],
-        block_devices=[entry.model_dump(mode="json") for entry in server.block_devices],
-    )
-    session.add(row)
+        "flavor": server.flavor.model_dump(mode="json"),
+        "flavor_id": server.flavor.id,
+        "vm_state": server.vm_state,
+        "task_state": server.task_state,
+        "server_metadata": server.metadata,
+        "tags": list(server.tags),
+        "security_groups": list(server.security_groups),
+        "networks": [entry.model_dump(mode="json") for entry in server.networks],
+        "block_devices": [entry.model_dump(mode="json") for entry in server.block_devices],
+    }
+    run(session, _SERVER.insert(), values)
     if sealed_user_data is not None:
         session.add(UserDataRow(server_id=server.id, sealed=sealed_user_data))
 
 
 def find(session: Session, server_id: str) -> Server | None:
     """The server, deleted ones included."""
-    row = session.get(ServerRow, server_id)
+    row = _BY_ID.first(session, server_id)
     return to_server(row) if row else None
 
 
@@ -133,17 +176,13 @@ def list_servers(
 
 def usage(session: Session, project_id: str) -> tuple[int, int, int]:
     """(servers, vcpus, MiB of memory) that a project's servers hold against its quota."""
-    flavors = session.exec(
-        select(ServerRow.flavor).where(
-            col(ServerRow.project_id) == project_id, col(ServerRow.vm_state) != VmState.DELETED
-        )
-    ).all()
-    return len(flavors), sum(f["vcpus"] for f in flavors), sum(f["ram_mb"] for f in flavors)
+    row = run(session, _USAGE, {"of_project": project_id}).one()
+    return int(row.servers), int(row.vcpus), int(row.ram_mb)
 
 
 def sealed_user_data(session: Session, server_id: str) -> dict[str, str] | None:
-    row = session.get(UserDataRow, server_id)
-    return row.sealed if row else None
+    row = _USER_DATA.first(session, server_id)
+    return dict(row.sealed) if row else None
 
 
 def lock(session: Session, server_id: str) -> None:
@@ -160,6 +199,10 @@ def _held(session: Session, server_id: str, op: str) -> ServerRow | None:
     """The row for writing, if ``op`` still holds it."""
     row = _locked(session, server_id)
     return row if row is not None and row.op == op else None
+
+
+def _write_if_mine(session: Session, statement: Update, server_id: str, op: str, values: Mapping[str, Any]) -> bool:
+    return bool(run(session, statement, {"of_server": server_id, "by_op": op, **values}).rowcount)  # type: ignore[attr-defined]
 
 
 def _write(session: Session, row: ServerRow, **values: Any) -> None:
@@ -205,18 +248,8 @@ def end_verb(
 
 def place(session: Session, server_id: str, op: str, host: str, attempt: int, zone: str | None) -> bool:
     """Say on which host, and in which attempt, the server is being made."""
-    row = _held(session, server_id, op)
-    if row is None:
-        return False
-    _write(
-        session,
-        row,
-        host=host,
-        attempt=attempt,
-        availability_zone=zone or row.availability_zone,
-        task_state=TaskState.SPAWNING,
-    )
-    return True
+    where = {"to_host": host, "in_attempt": attempt, "in_zone": zone or None, "at": now()}
+    return _write_if_mine(session, _PLACE, server_id, op, where)
 
 
 def displace(session: Session, server_id: str, op: str, attempt: int) -> bool:
@@ -230,22 +263,11 @@ def displace(session: Session, server_id: str, op: str, attempt: int) -> bool:
 
 def set_active(session: Session, server_id: str, op: str, power_state: int) -> bool:
     """The boot is done. True also where an earlier call of this boot, whose reply was lost, has written it."""
-    row = _held(session, server_id, op)
-    if row is None:
-        found = session.get(ServerRow, server_id)
-        # Until the boot's run has closed no other verb can have made it ACTIVE and let go of it.
-        return found is not None and found.vm_state == VmState.ACTIVE and found.op is None
-    _write(
-        session,
-        row,
-        vm_state=VmState.ACTIVE,
-        task_state=None,
-        op=None,
-        power_state=power_state,
-        progress=100,
-        launched_at=row.launched_at or now(),
-    )
-    return True
+    if _write_if_mine(session, _ACTIVATE, server_id, op, {"power": power_state, "at": now()}):
+        return True
+    found = _BY_ID.first(session, server_id)
+    # Until the boot's run has closed no other verb can have made it ACTIVE and let go of it.
+    return found is not None and found.vm_state == VmState.ACTIVE and found.op is None
 
 
 def begin_undo(session: Session, server_id: str, op: str) -> bool:
@@ -349,22 +371,16 @@ def count(session: Session) -> int:
 
 def start_action(session: Session, server: Server, request_id: str, action: str, user_id: str) -> None:
     """Note what was asked of a server; a repeat changes nothing."""
-    if session.get(ActionRow, (server.id, request_id)) is None:
-        session.add(
-            ActionRow(
-                server_id=server.id,
-                request_id=request_id,
-                action=action,
-                user_id=user_id,
-                project_id=server.project_id,
-                started_at=now(),
-            )
-        )
+    values = {
+        "server_id": server.id,
+        "request_id": request_id,
+        "action": action,
+        "user_id": user_id,
+        "project_id": server.project_id,
+        "started_at": now(),
+    }
+    _NEW_ACTION.add(session, values)
 
 
 def finish_action(session: Session, server_id: str, request_id: str, message: str | None = None) -> None:
-    row = session.get(ActionRow, (server_id, request_id))
-    if row is not None and row.finished_at is None:
-        row.finished_at = now()
-        row.message = message
-        session.add(row)
+    run(session, _FINISH, {"of_server": server_id, "of_request": request_id, "at": now(), "saying": message})

@@ -24,6 +24,11 @@ _DYNAMIC = {
     "history.transferProcessorMaxPollRPS": "1000",
     "history.timerProcessorMaxPollRPS": "1000",
     "history.visibilityProcessorMaxPollRPS": "1000",
+    # At every poll a queue goes through all tasks done since it last took note of them: a tenth of the server's time
+    # in a burst with the default of 30 s.
+    "history.transferProcessorUpdateAckInterval": '"2s"',
+    "history.timerProcessorUpdateAckInterval": '"2s"',
+    "history.visibilityProcessorUpdateAckInterval": '"2s"',
     # Timers and retries may otherwise fire up to a second late.
     "history.timerProcessorMaxTimeShift": '"1ms"',
     "matching.numTaskqueueReadPartitions": "1",

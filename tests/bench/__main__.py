@@ -134,21 +134,27 @@ class Bench:
             cwd=ROOT,
             env={**os.environ, "KILONOVA_STATE_DIR": str(self._settings.state)},
         )
-        aggregate: str | None = None
         try:
             await self._until_up(FAKE)
-            body = {"aggregate": {"name": ZONE, "availability_zone": ZONE}}
-            aggregate = (await self._admin.call("POST", "/compute/v2.1/os-aggregates", body))["aggregate"]["id"]
-            path = f"/compute/v2.1/os-aggregates/{aggregate}/action"
-            await self._admin.call("POST", path, {"add_host": {"host": FAKE}})
-            yield
-            await self._admin.call("POST", path, {"remove_host": {"host": FAKE}})
+            async with self._zone(FAKE):
+                yield
         finally:
-            if aggregate is not None:
-                await self._admin.call("DELETE", f"/compute/v2.1/os-aggregates/{aggregate}")
             worker.terminate()
             await worker.wait()
             log.close()
+
+    @asynccontextmanager
+    async def _zone(self, host: str) -> AsyncIterator[None]:
+        """A zone that has this host only."""
+        body = {"aggregate": {"name": ZONE, "availability_zone": ZONE}}
+        aggregate = (await self._admin.call("POST", "/compute/v2.1/os-aggregates", body))["aggregate"]["id"]
+        path = f"/compute/v2.1/os-aggregates/{aggregate}"
+        await self._admin.call("POST", f"{path}/action", {"add_host": {"host": host}})
+        try:
+            yield
+        finally:
+            await self._admin.call("POST", f"{path}/action", {"remove_host": {"host": host}})
+            await self._admin.call("DELETE", path)
 
     async def _until_up(self, host: str) -> None:
         for _ in range(600):
