@@ -3,10 +3,10 @@ with TLS and API keys: https://docs.temporal.io/develop/environment-configuratio
 and namespace."""
 
 from temporalio.client import Client
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 
 from infra.settings import TemporalSettings
+from infra.temporal.converter import data_converter
 
 
 async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
@@ -19,4 +19,4 @@ async def connect(settings: TemporalSettings, *, lazy: bool = False) -> Client:
         config["target_host"] = settings.address
     if settings.namespace is not None:
         config["namespace"] = settings.namespace
-    return await Client.connect(**config, data_converter=pydantic_data_converter, lazy=lazy)
+    return await Client.connect(**config, data_converter=data_converter, lazy=lazy)

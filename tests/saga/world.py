@@ -22,7 +22,6 @@ import httpx
 import uvicorn
 from pydantic import SecretStr
 from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.plugin import SimplePlugin
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
@@ -47,6 +46,7 @@ from infra.network.fake import FakeNetworkBackend
 from infra.rest.client import RestClient
 from infra.settings import ApiSettings, HostSettings, LimitSettings, SchedulerSettings, SealSettings, Settings
 from infra.temporal import attributes
+from infra.temporal.converter import data_converter
 from infra.temporal.sealed import Sealer
 from infra.volume.backend import Connection
 from infra.volume.fake import FakeBackend
@@ -300,7 +300,7 @@ class World:
 
     async def replay(self, workflow_id: str) -> None:
         """The latest run of this id again, from its history, in the sandbox. Raises where it is not deterministic."""
-        replayer = Replayer(workflows=WORKFLOWS, data_converter=pydantic_data_converter)
+        replayer = Replayer(workflows=WORKFLOWS, data_converter=data_converter)
         await replayer.replay_workflow(await self.handle(workflow_id).fetch_history())
 
     async def settled(self, place: Place, seconds: float = 60.0) -> None:
@@ -402,7 +402,7 @@ async def world(folder: Path, target: str, namespace: str, hosts: tuple[str, ...
     )
     faults = Faults()
     client = await Client.connect(
-        target, namespace=namespace, data_converter=pydantic_data_converter, plugins=[_Proofs(faults)]
+        target, namespace=namespace, data_converter=data_converter, plugins=[_Proofs(faults)]
     )
     made = World(settings, client, faults, listening)
     await made.begin(hosts)
