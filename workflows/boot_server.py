@@ -186,18 +186,17 @@ class BootServer(Deletable):
         workflow.upsert_search_attributes([attributes.HOST.value_set(host), attributes.PHASE.value_set("building")])
         place = Place(server_id=self.server_id, op=self.op, host=host, attempt=attempt.number, zone=claimed.zone)
         get = GetInstance(attempt=attempt, op=self.op)
-        accept = AcceptServer(attempt=attempt)
         try:
-            _, placed, instance = await side_by_side(
-                self.saga.step(HostActivities.accept, accept, policies.ACCEPT, host=host),
-                self.saga.step(RecordsActivities.place, place, policies.RECORD, undo=policies.UNDO_RECORD, always=True),
-                self.saga.step(ConductorActivities.get_instance, get, policies.RECORD),
+            placed: Written = await self.saga.step(
+                RecordsActivities.place, place, policies.RECORD, undo=policies.UNDO_RECORD, always=True
             )
             if not placed.written:
                 raise Stopped
+            instance: Instance = await self.saga.step(ConductorActivities.get_instance, get, policies.RECORD)
+            ports = await self.reach(server, attempt)
             images, nics, volumes = await side_by_side(
                 self.fetch_images(server, attempt),
-                self.connect_networks(server, attempt, instance),
+                self.plug_ports(attempt, instance, ports),
                 self.connect_volumes(server, attempt),
             )
             spawn = SpawnGuest(
@@ -238,24 +237,44 @@ class BootServer(Deletable):
             )
         )
 
-    async def connect_networks(self, server: Admitted, attempt: Attempt, instance: Instance) -> list[PlugResult]:
-        """Step 9."""
+    async def reach(self, server: Admitted, attempt: Attempt) -> list[AllocatedPort]:
+        """Step 6, by the first half of step 9: what the host is asked for first also says that it is there. None of it
+        leaves anything on the host, so that one that does not answer owes nothing."""
+        if not server.ports:
+            accept = AcceptServer(attempt=attempt)
+            await self.saga.step(HostActivities.accept, accept, policies.ACCEPT, host=attempt.host)
+        return await side_by_side(
+            *(
+                self.saga.step(
+                    PortActivities.allocate,
+                    AllocatePort(
+                        attempt=attempt,
+                        port=port_of(port, attempt),
+                        security_groups=server.security_groups,
+                        **self.sealed_token(),
+                    ),
+                    policies.ACCEPT,
+                    host=attempt.host,
+                    undo=policies.REST_UNDO,
+                )
+                for port in server.ports
+            )
+        )
 
-        async def connect(requested: PortRef) -> PlugResult:
-            port = port_of(requested, attempt)
-            allocate = AllocatePort(
-                attempt=attempt, port=port, security_groups=server.security_groups, **self.sealed_token()
+    async def plug_ports(self, attempt: Attempt, instance: Instance, ports: list[AllocatedPort]) -> list[PlugResult]:
+        """Step 9, on the host."""
+        return await side_by_side(
+            *(
+                self.saga.step(
+                    PlugActivities.plug,
+                    PlugPort(attempt=attempt, hostname=instance.hostname, port_id=port.port_id, nic=port.nic),
+                    policies.HOST_CALL,
+                    host=attempt.host,
+                    undo=policies.HOST_UNDO,
+                )
+                for port in ports
             )
-            allocated: AllocatedPort = await self.saga.step(
-                PortActivities.allocate, allocate, policies.HOST_CALL, host=attempt.host, undo=policies.REST_UNDO
-            )
-            plug = PlugPort(attempt=attempt, hostname=instance.hostname, port_id=port.port_id, nic=allocated.nic)
-            plugged: PlugResult = await self.saga.step(
-                PlugActivities.plug, plug, policies.HOST_CALL, host=attempt.host, undo=policies.HOST_UNDO
-            )
-            return plugged
-
-        return await side_by_side(*(connect(port) for port in server.ports))
+        )
 
     async def connect_volumes(self, server: Admitted, attempt: Attempt) -> list[AttachedVolume]:
         """Step 10."""

@@ -49,9 +49,9 @@ CLAIM = Policy("claim", queue="control.schedule", start_to_close=_s(30), retry=_
 """Waits its turn behind other boots: no limit on the queue but the boot's own."""
 
 ACCEPT = Policy(
-    "accept", lane=Lane.URGENT, schedule_to_start=_s(15), start_to_close=_s(10), heartbeat=_s(5), retry=_BRIEF
+    "accept", lane=Lane.URGENT, schedule_to_start=_s(15), start_to_close=_s(30), heartbeat=_s(5), retry=_SOME
 )
-"""The only quick question whether a host is there; 15 s is longer than a supervised restart of its worker."""
+"""The first calls on a host: they also ask whether it is there. 15 s is longer than its worker's supervised restart."""
 
 HOST_CALL = Policy(
     "host-call", lane=Lane.WORK, schedule_to_start=_s(120), start_to_close=_s(60), heartbeat=_s(5), retry=_SOME

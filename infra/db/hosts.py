@@ -23,6 +23,10 @@ _NAMESPACE = uuid.UUID("6c1c58c1-6c5b-5c0e-9d9f-1b6f0b1c7d11")
 _COLUMNS = tuple(HostRow.__table__.columns)  # type: ignore[attr-defined]
 _NAMES = tuple(column.name for column in _COLUMNS)
 _BATCH = 500
+_COUNT = select(func.count()).select_from(HostRow)
+_PLACES = select(col(AggregateHostRow.host), col(AggregateRow.aggregate_metadata)).join(
+    AggregateRow, col(AggregateRow.id) == col(AggregateHostRow.aggregate_id)
+)
 _SUCCEEDED = (
     update(HostRow)
     .where(col(HostRow.name) == bindparam("of_host"), col(HostRow.build_failures) > 0)
@@ -159,7 +163,7 @@ def snapshot(session: Session, names: Collection[str] | None = None) -> list[Hos
 def zones(session: Session) -> set[str]:
     """Availability zones that hosts are in, disabled hosts too."""
     named = _zones(session)
-    count: int = session.connection().execute(select(func.count()).select_from(HostRow)).scalar_one()
+    count = int(run(session, _COUNT, {}).scalar_one())
     return set(named.values()) | ({DEFAULT_AVAILABILITY_ZONE} if count > len(named) else set())
 
 
@@ -176,19 +180,9 @@ def silent(session: Session, since: datetime) -> dict[str, datetime]:
 
 
 def _zones(session: Session) -> dict[str, str]:
-    zones: dict[int | None, str] = {
-        id: metadata["availability_zone"]
-        for id, metadata in session.execute(select(col(AggregateRow.id), col(AggregateRow.aggregate_metadata)))
-        if metadata.get("availability_zone")
-    }
-    if not zones:
-        return {}
-    rows = session.execute(
-        select(col(AggregateHostRow.host), col(AggregateHostRow.aggregate_id)).where(
-            col(AggregateHostRow.aggregate_id).in_(zones)
-        )
-    )
-    return {host: zones[id] for host, id in rows}
+    rows = run(session, _PLACES, {})
+    named = ((row.host, row.aggregate_metadata.get("availability_zone")) for row in rows)
+    return {host: zone for host, zone in named if zone}
 
 
 def _row(session: Session, name: str) -> HostRow | None:

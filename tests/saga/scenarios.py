@@ -5,7 +5,7 @@ before.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -40,6 +40,8 @@ class Scenario:
     forward_only: frozenset[str] = frozenset()
     """Steps after which there is no way back: they are tried until they succeed."""
     local: frozenset[str] = frozenset()
+    shared: frozenset[str] = frozenset()
+    """Steps that another scenario of the workflow has the cases of."""
     deletable: bool = True
 
 
@@ -113,7 +115,6 @@ BOOT = Scenario(
         "identity.validate_token",
         "records.create_servers",
         "scheduling.claim_host",
-        "host.accept",
         "records.place",
         "conductor.get_instance",
         "images.fetch",
@@ -131,7 +132,6 @@ BOOT = Scenario(
     admission=frozenset({"identity.validate_token", "records.create_servers"}),
     hosted=frozenset(
         {
-            "host.accept",
             "images.fetch",
             "networks.allocate",
             "networks.plug",
@@ -151,6 +151,30 @@ BOOT = Scenario(
             "records.set_active",
         }
     ),
+)
+
+
+async def active_without_network(world: World, place: Place, before: dict[str, Any]) -> None:
+    server = world.server(place)
+    assert server is not None
+    assert (server.status, server.task_state) == ("ACTIVE", None), server.fault
+    found = await snapshot(world, place)
+    assert (found["ports"], found["claims"]) == ([], [(server.host, server.attempt, False)])
+    assert found[str(server.host)]["domains"] == [(server.attempt, 1)]
+    await delete_and_compare(world, place, before)
+
+
+BARE = replace(
+    BOOT,
+    name="boot-bare",
+    steps=(
+        *(step for step in BOOT.steps if not step.startswith(("networks.", "volumes."))),
+        "host.accept",
+    ),
+    shared=frozenset(BOOT.steps),
+    begin=lambda world, place: world.boot(place, status=None, networks="none", block_device_mapping_v2=[]),
+    done=active_without_network,
+    hosted=frozenset({"host.accept"}),
 )
 
 # -- delete
@@ -394,4 +418,4 @@ DETACH = Scenario(
     local=frozenset({"attachments.begin_detach", "attachments.end"}),
 )
 
-SCENARIOS = (BOOT, DELETE, STOP, START, ATTACH, DETACH)
+SCENARIOS = (BOOT, BARE, DELETE, STOP, START, ATTACH, DETACH)

@@ -52,7 +52,11 @@ def modes(scenario: Scenario, step: str) -> tuple[str, ...]:
 
 
 CASES = [
-    Case(scenario, step, mode) for scenario in SCENARIOS for step in scenario.steps for mode in modes(scenario, step)
+    Case(scenario, step, mode)
+    for scenario in SCENARIOS
+    for step in scenario.steps
+    if step not in scenario.shared
+    for mode in modes(scenario, step)
 ]
 
 

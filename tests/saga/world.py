@@ -401,9 +401,7 @@ async def world(folder: Path, target: str, namespace: str, hosts: tuple[str, ...
         limits=LimitSettings(),
     )
     faults = Faults()
-    client = await Client.connect(
-        target, namespace=namespace, data_converter=data_converter, plugins=[_Proofs(faults)]
-    )
+    client = await Client.connect(target, namespace=namespace, data_converter=data_converter, plugins=[_Proofs(faults)])
     made = World(settings, client, faults, listening)
     await made.begin(hosts)
     try:
