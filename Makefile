@@ -4,7 +4,7 @@ STACK := infra/deploy/bootstrap.sh
 LOCK := env -u PIP_FIND_LINKS CUSTOM_COMPILE_COMMAND="make locks" .venv/bin/pip-compile --quiet --generate-hashes \
 	--no-emit-index-url --no-emit-trusted-host --no-emit-find-links --strip-extras --allow-unsafe
 
-.PHONY: up down status logs clean test lint bench tempest locks
+.PHONY: up down status logs clean test lint bench chaos tempest locks
 
 up down status logs clean:
 	@$(STACK) $@
@@ -19,6 +19,9 @@ lint:
 bench:
 	@$(STACK) up
 	.venv/bin/python -m tests.bench
+
+chaos:
+	@bash .ci/chaos
 
 tempest:
 	@$(STACK) up

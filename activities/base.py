@@ -1,7 +1,7 @@
 """What makes a function a step: its name, its undo (or why it has none), and how its errors travel.
 
 An undo takes the same params as its do. Domain errors become ``ApplicationError`` with the class's name as type and
-``Failure`` as detail; only ``Unavailable`` and what nobody expected are retried by the engine.
+``Failure`` as detail; only what is busy or restarting, and what nobody expected, is retried by the engine.
 """
 
 import functools
@@ -88,13 +88,12 @@ def translate(error: KilonovaError | ValidationError) -> ApplicationError:
     if isinstance(error, ValidationError):
         failure = Failure(message=f"A {error.title} does not have the expected form.", kind="ValidationError")
         return ApplicationError(failure.message, failure, type="ValidationError", non_retryable=True)
+    soft = error.soft if isinstance(error, HostRejected) else isinstance(error, Unavailable)
     failure = Failure(
         code=error.code,
         message=error.message,
         kind=error.kind,
-        soft=error.soft if isinstance(error, HostRejected) else isinstance(error, Unavailable),
+        soft=soft,
         explanation=error.explanation.for_users().model_dump(mode="json") if isinstance(error, Unplaceable) else None,
     )
-    return ApplicationError(
-        error.message, failure, type=type(error).__name__, non_retryable=not isinstance(error, Unavailable)
-    )
+    return ApplicationError(error.message, failure, type=type(error).__name__, non_retryable=not soft)

@@ -15,7 +15,7 @@ from temporalio.client import (
     WorkflowUpdateFailedError,
     WorkflowUpdateRPCTimeoutOrCancelledError,
 )
-from temporalio.common import Priority, WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.common import Priority, WorkflowIDConflictPolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -30,7 +30,7 @@ from api.deps import Services
 from infra.db import servers
 from infra.db.admission import attachment_id
 from infra.domain.boot import ServerSpec
-from infra.domain.errors import Conflict, KilonovaError, NotFound, Unavailable
+from infra.domain.errors import Conflict, KilonovaError, Unavailable
 from infra.domain.server import Server, Verb, begin
 from infra.temporal import attributes
 from infra.temporal.queues import CONTROL
@@ -65,9 +65,10 @@ async def boot(services: Services, context: Context, spec: ServerSpec, *, idempo
         Unavailable: no answer in time; the same request may be sent again.
     """
     first = str(uuid.uuid5(_NAMESPACE, f"{context.project_id}/{idempotency_key}") if idempotency_key else uuid.uuid4())
-    update_id = first if idempotency_key else context.request_id
+    if idempotency_key and await _is_made(services, first):
+        return Booted((first,), _reservation(first))
     ids = (first, *(str(uuid.uuid4()) for _ in range(spec.max_count - 1)))
-    reservation = f"r-{first.replace('-', '')[:8]}"
+    reservation = _reservation(first)
     seal = services.sealer.seal
     bare = spec.model_copy(update={"user_data": None, "admin_password": None})
     create = CreateServers(
@@ -100,8 +101,8 @@ async def boot(services: Services, context: Context, spec: ServerSpec, *, idempo
         params,
         id=f"reservation/{reservation}-{first}" if several else f"server/{first}",
         task_queue=CONTROL,
-        id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        # The same Idempotency-Key again: an open run answers both, and one that ended as refused is tried anew.
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         task_timeout=policies.TASK_TIMEOUT,
         search_attributes=attributes.initial(first, context.project_id, "admission"),
         static_summary=f"boot {_plain(spec.name)}",
@@ -109,15 +110,12 @@ async def boot(services: Services, context: Context, spec: ServerSpec, *, idempo
     )
     try:
         if several:
-            created = await _admit(services, operation, BootServers.admission, None, update_id)
+            created = await _admit(services, operation, BootServers.admission, None, context.request_id)
             ids = tuple(entry["server_id"] for entry in created["servers"])
         else:
-            await _admit(services, operation, BootServer.admission, None, update_id)
-    except WorkflowAlreadyStartedError:
-        # The same Idempotency-Key: the first call's server is the answer.
-        await services.db.read(servers.get, first)
+            await _admit(services, operation, BootServer.admission, None, context.request_id)
     except Unavailable:
-        if not await _row_is_there(services, first):
+        if not await _is_made(services, first):
             await _cancel(services, operation)
             raise
     return Booted(ids, reservation)
@@ -345,11 +343,15 @@ def _refusal(failure: Failure) -> KilonovaError:
     return error
 
 
-async def _row_is_there(services: Services, server_id: str) -> bool:
-    try:
-        await services.db.read(servers.get, server_id)
-    except NotFound:
+def _reservation(server_id: str) -> str:
+    return f"r-{server_id.replace('-', '')[:8]}"
+
+
+async def _is_made(services: Services, server_id: str) -> bool:
+    """Whether the server has been admitted. Raises NotFound if it was deleted since."""
+    if await services.db.read(servers.find, server_id) is None:
         return False
+    await services.db.read(servers.get, server_id)
     return True
 
 

@@ -8,9 +8,9 @@ from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.identity import IdentityActivities
-    from activities.records import CreatedServers, RecordsActivities
+    from activities.records import CreatedServers, RecordsActivities, Withdrawn
     from infra.temporal import attributes
-    from workflows import policies
+    from workflows import failures, policies
     from workflows.boot_server import BootParams
     from workflows.saga import Saga
     from workflows.verb import Admissible, Outcome
@@ -37,6 +37,7 @@ class BootServers(Admissible):
             await self.shielded(self.forward())
         except ActivityError as failed:
             error = failed
+            await self.shielded(self.withdraw(failed))
         return await self.close(error, Outcome(state="done"))
 
     async def forward(self) -> None:
@@ -57,3 +58,11 @@ class BootServers(Admissible):
                 static_summary=f"boot {admitted.name}"[:200],
                 priority=self.saga.priority,
             )
+
+    async def withdraw(self, error: BaseException) -> None:
+        """The request was not admitted: no row of a lost or late admission may stay without a boot."""
+        if self.answer is None and failures.is_unsure(error):
+            create = self.params.create
+            for server_id in create.server_ids:
+                held = Withdrawn(server_id=server_id, op=create.request_id, project_id=create.project_id)
+                await self.saga.persist(RecordsActivities.withdraw, held, policies.UNDO_RECORD)

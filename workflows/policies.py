@@ -34,6 +34,7 @@ class Policy:
 
 _BRIEF = RetryPolicy(initial_interval=_s(0.2), backoff_coefficient=2, maximum_interval=_s(2), maximum_attempts=3)
 _SOME = RetryPolicy(initial_interval=_s(0.5), backoff_coefficient=2, maximum_interval=_s(10), maximum_attempts=4)
+_OFTEN = RetryPolicy(initial_interval=_s(0.5), backoff_coefficient=2, maximum_interval=_s(5))
 _LONG = RetryPolicy(initial_interval=_s(0.5), backoff_coefficient=2, maximum_interval=_s(30))
 
 ADMISSION = Policy("admission", local=True, start_to_close=_s(5), schedule_to_close=_s(10), retry=_BRIEF)
@@ -45,8 +46,8 @@ RECORD = Policy("record", local=True, start_to_close=_s(10), retry=_LONG)
 UNDO_RECORD = Policy("undo-record", start_to_close=_s(10), retry=_LONG)
 """A write of an undo: regular, so that a pending one shows in the UI."""
 
-CLAIM = Policy("claim", queue="control.schedule", start_to_close=_s(30), retry=_LONG)
-"""Waits its turn behind other boots: no limit on the queue but the boot's own."""
+CLAIM = Policy("claim", queue="control.schedule", start_to_close=_s(30), retry=_OFTEN)
+"""Waits its turn behind other boots, and for hosts that restart: no limit on the queue but the boot's own."""
 
 ACCEPT = Policy(
     "accept", lane=Lane.URGENT, schedule_to_start=_s(15), start_to_close=_s(30), heartbeat=_s(5), retry=_SOME

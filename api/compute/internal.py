@@ -59,7 +59,7 @@ async def expected(name: str, context: ServiceDep, services: ServicesDep) -> dic
 
 @router.get("/hosts/{name}/debts")
 async def owed(name: str, context: ServiceDep, services: ServicesDep) -> dict[str, Any]:
-    return {"debts": [debt.model_dump() for debt in await services.db.read(debts.owed, name)]}
+    return {"debts": await services.db.read(settlement.owed, name)}
 
 
 @router.delete("/hosts/{name}/debts/{server_id}/{attempt}", status_code=204)

@@ -6,6 +6,7 @@ attempt that the control plane does not expect here, before it takes new work.
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from infra.compute.attempts import EVERY, Attempts
 from infra.compute.driver import Driver
@@ -59,17 +60,17 @@ class Upkeep:
 
     async def pay(self) -> None:
         """Carry out all the clean-up that this host owes, and say so for each."""
-        for server_id, attempt in await self.debts():
-            await self.pay_one(server_id, attempt)
+        for server_id, attempt, ports in await self.debts():
+            await self.pay_one(server_id, attempt, ports)
 
-    async def debts(self) -> list[tuple[str, int]]:
-        """(server, attempt) of each clean-up that this host owes."""
+    async def debts(self) -> list[tuple[str, int, list[str]]]:
+        """(server, attempt, ports that were bound here by then) of each clean-up that this host owes."""
         owed = (await self._rest.request("GET", f"{self._path}/debts"))["debts"]
-        return [(debt["server_id"], debt["attempt"]) for debt in owed]
+        return [(debt["server_id"], debt["attempt"], debt["ports"]) for debt in owed]
 
-    async def pay_one(self, server_id: str, attempt: int) -> None:
+    async def pay_one(self, server_id: str, attempt: int, ports: list[str]) -> None:
         current = (await self._expected()).get(server_id)
-        await asyncio.to_thread(self._remove, server_id, attempt, current)
+        await asyncio.to_thread(self._remove, server_id, attempt, current, ports)
         await self._rest.request("DELETE", f"{self._path}/debts/{server_id}/{attempt}")
         log.info("Removed what attempt %d at server %s had left here.", attempt, server_id)
 
@@ -108,16 +109,17 @@ class Upkeep:
         for server_id in {*self._network.plugged(), *self._files.servers()} - set(expected):
             self._remove(server_id, found.get(server_id, 0), None)
 
-    def _remove(self, server_id: str, attempt: int, current: int | None) -> None:
-        """Remove an attempt; ports and image references only where no later attempt lives here."""
+    def _remove(self, server_id: str, attempt: int, current: int | None, ports: Sequence[str] = ()) -> None:
+        """Remove an attempt; image references, and other ports than those named, if no later attempt lives here."""
         log.info("Removing attempt %d at server %s from this host.", attempt, server_id)
         with self._attempts.undoing(server_id, attempt):
             state = self._driver.state(server_id)
             if state is None or state.attempt <= attempt:
                 self._driver.destroy(server_id)
             self._files.remove(server_id, EVERY if current is None else attempt)
-            if current is None or current <= attempt:
-                for port_id in self._network.plugged().get(server_id, []):
-                    self._network.unplug(server_id, port_id)
+            last = current is None or current <= attempt
+            for port_id in self._network.plugged().get(server_id, []) if last else ports:
+                self._network.unplug(server_id, port_id)
+            if last:
                 for image_id in self._cache.images():
                     self._cache.release(image_id, server_id)

@@ -31,7 +31,7 @@ def admit(session: Session, request: Request) -> list[Server]:
         found = [servers.find(session, server_id) for server_id in request.server_ids]
         return [server for server in found if server is not None]
     quota = quotas.lock(session, request.project_id)
-    if idempotency.is_buried(session, _key(request.server_ids[0])):
+    if idempotency.is_buried(session, _key(request.server_ids[0], request.request_id)):
         raise Conflict("The request was given up before it was admitted.", kind="AttemptClosed")
     resolved = resolve(session, request)
     boot_rules.check_metadata(quota, request.spec.metadata)
@@ -51,19 +51,20 @@ def admit(session: Session, request: Request) -> list[Server]:
 
 
 def withdraw(session: Session, server_id: str, op: str, project_id: str) -> None:
-    """Undo of ``admit``, for a request whose caller was never told of it: the server is deleted.
+    """Undo of ``admit``, for a request whose caller was never told of it: there was no server.
 
-    Buried under the lock that ``admit`` takes, so that one that comes late writes nothing.
+    Buried under the lock that ``admit`` takes, so that one that comes late writes nothing. Of this try only: the same
+    request may be sent again.
     """
     quotas.lock(session, project_id)
-    idempotency.bury(session, _key(server_id))
+    idempotency.bury(session, _key(server_id, op))
     server = servers.find(session, server_id)
     if server is not None and server.op in (op, None) and server.vm_state is VmState.BUILDING:
-        servers.set_deleted(session, server_id)
+        servers.remove(session, server_id)
 
 
-def _key(server_id: str) -> str:
-    return f"{server_id}/admission"
+def _key(server_id: str, op: str) -> str:
+    return f"{server_id}/admission/{op}"
 
 
 def _affordable(session: Session, request: Request, quota: Quota, flavor: Flavor) -> int:

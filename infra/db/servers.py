@@ -7,7 +7,7 @@ write of that verb names its own ``op``, so that a verb that was overtaken by a 
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Update, bindparam, func, literal_column
+from sqlalchemy import ColumnElement, Update, bindparam, delete, func, literal_column
 from sqlmodel import Session, col, select
 
 from infra.db import groups
@@ -337,6 +337,14 @@ def set_deleted(session: Session, server_id: str) -> None:
     sealed = session.get(UserDataRow, server_id)
     if sealed is not None:
         session.delete(sealed)
+    groups.remove_member(session, server_id)
+
+
+def remove(session: Session, server_id: str) -> None:
+    """Undo of ``insert``: as if the server had never been."""
+    session.execute(delete(ActionRow).where(col(ActionRow.server_id) == server_id))
+    session.execute(delete(UserDataRow).where(col(UserDataRow.server_id) == server_id))
+    session.execute(delete(ServerRow).where(col(ServerRow.id) == server_id))
     groups.remove_member(session, server_id)
 
 

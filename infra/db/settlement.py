@@ -33,6 +33,14 @@ def expected(session: Session, host: str) -> list[Expected]:
     ]
 
 
+def owed(session: Session, host: str) -> list[dict[str, Any]]:
+    """What the host owes, each with the ids of the ports that the attempt had there."""
+    return [
+        {**debt.model_dump(), "ports": port_bindings.of_attempt(session, host, debt.server_id, debt.attempt)}
+        for debt in debts.owed(session, host)
+    ]
+
+
 def settle(session: Session, host: str, server_id: str, attempt: int) -> None:
     """The host has removed everything of this attempt: what was kept from others is given back.
 

@@ -1,5 +1,7 @@
 """Starts, stops and shows the programs of one stack, all of them or some."""
 
+import os
+import signal
 import time
 import xmlrpc.client
 from collections.abc import Callable, Iterable
@@ -65,7 +67,11 @@ class Stack:
 
     def kill(self, name: str) -> None:
         """Kill a program at once (SIGKILL), as a crash would; supervisord starts it again."""
-        self._call("signalProcess", name, "KILL")
+        pid = int(self.supervisor.call("getProcessInfo", name)["pid"])
+        if pid == 0:
+            raise SetupError(f"{name} does not run.", f"See {config.log_directory(self.settings) / f'{name}.log'}.")
+        # A program that is a script is its child, not the shell above it.
+        (os.killpg if self.programs[name].group else os.kill)(pid, signal.SIGKILL)
 
     def status(self) -> list[Status]:
         """What each program does now, in their order."""

@@ -61,6 +61,11 @@ class PortFiles:
         self._sync()
         return port
 
+    def remove_drafts(self) -> None:
+        """Remove what a writer that was killed has left; called while nobody writes."""
+        for draft in self._directory.glob(".*"):
+            draft.unlink()
+
     def get(self, port_id: str) -> PluggedPort | None:
         path = self._path(port_id)
         try:

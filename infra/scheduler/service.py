@@ -5,22 +5,27 @@ tried again on fresh data.
 """
 
 import time
+from datetime import timedelta
 
 from sqlmodel import Session
 
-from infra.db import claims, groups
+from infra.db import aggregates, claims, groups, hosts
 from infra.db.engine import Database
+from infra.db.types import now
 from infra.domain.errors import ClaimLost, Unavailable
 from infra.domain.host import Claim
 from infra.domain.placement import Claimed, Explanation, PlacementGroup, PlacementRequest, Unplaceable
 from infra.scheduler.explain import explain
 from infra.scheduler.select import select
+from infra.scheduler.table import HostTable
 from infra.scheduler.warm import WarmTable
 from infra.settings import SchedulerSettings
 
 _STALE_SECONDS = 1.0
 _ROUNDS = 20
 """Selections on fresh data before a request gives way: only a stampede on the last free rooms loses that often."""
+_AWAY_SECONDS = 180.0
+"""A host that has been silent for longer is not waited for."""
 _CANDIDATES = 5
 """Hosts tried of one selection before the table is read again."""
 
@@ -39,7 +44,8 @@ class Scheduler:
         Raises:
             Unplaceable: no host passes the filters on fresh data.
             Fenced: the attempt was closed.
-            Unavailable: too many claims were lost to other requests; the same call may succeed later.
+            Unavailable: too many claims were lost to other requests, or a host that would do is away since a moment
+                only; the same call may succeed later.
             BadRequest: a scheduler hint has a wrong form.
         """
         began = time.monotonic()
@@ -49,6 +55,8 @@ class Scheduler:
             if not ranked and self._warm.read_at >= began:
                 held = await self._db.read(claims.get, request.server_id, attempt)
                 if held is None:
+                    if await self._db.read(self._may_come, request):
+                        raise Unavailable("The hosts that could take the server are restarting.")
                     raise Unplaceable(explanation.model_copy(update={"lost_races": lost}))
                 ranked = (held.host,)
             for host in ranked[:_CANDIDATES]:
@@ -65,6 +73,23 @@ class Scheduler:
                 )
             since = time.monotonic()
         raise Unavailable(f"{lost} claims were lost to other requests.")
+
+    def _may_come(self, session: Session, request: PlacementRequest) -> bool:
+        """Whether a host would do that is restarting, or has been silent for a moment only.
+
+        Hosts also fall silent together, when what their reports need is away: that is no reason to refuse a server.
+        """
+        moment = now()
+        down = moment - timedelta(seconds=self._options.host_down_seconds)
+        away = [
+            host.model_copy(update={"ready": True, "reported_at": moment})
+            for host in hosts.snapshot(session)
+            if host.enabled and not host.forced_down
+            if host.reported_at >= moment - timedelta(seconds=_AWAY_SECONDS)
+            if not host.ready or host.reported_at < down
+        ]
+        table = HostTable(away, aggregates.list_all(session), as_of=moment)
+        return bool(select(table, _placed(session, request), self._options).ranked)
 
     async def dry_run(self, request: PlacementRequest) -> Explanation:
         """Where a server would go now, and why not elsewhere. Claims nothing."""

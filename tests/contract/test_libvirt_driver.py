@@ -1,8 +1,10 @@
 """What only a real hypervisor can show: guests that live, a daemon that dies, what a start leaves behind."""
 
 import os
+import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import libvirt as api
@@ -159,6 +161,36 @@ def test_a_start_that_fails_leaves_nothing_running(libvirt_driver: LibvirtDriver
         assert state is not None
         assert state.power_state == PowerState.SHUTDOWN
         assert not (Path("/sys/class/net") / bad.tap).exists()
+
+
+def test_a_guest_that_is_killed_in_its_start_is_started_once_more(
+    libvirt_driver: LibvirtDriver, make: GuestMaker
+) -> None:
+    guest = make()
+    libvirt_driver.define(guest)
+    with ThreadPoolExecutor(1) as beside:
+        killed = beside.submit(_kill_first, f"guest={guest.domain_name}".encode())
+        libvirt_driver.start(guest.server_id)
+        first = killed.result()
+    state = libvirt_driver.state(guest.server_id)
+    assert state is not None
+    assert state.power_state == PowerState.RUNNING
+    assert not Path(f"/proc/{first}").exists()
+
+
+def _kill_first(mark: bytes) -> int:
+    """Kill the first process whose arguments hold ``mark`` as soon as it is there; its id."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        for process in Path("/proc").glob("[0-9]*"):
+            try:
+                command = (process / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if command.startswith(b"/usr/bin/qemu") and mark in command:
+                os.kill(int(process.name), signal.SIGKILL)
+                return int(process.name)
+    raise AssertionError("no QEMU came")
 
 
 def test_nonsense_is_refused_for_good(libvirt_driver: LibvirtDriver, make: GuestMaker) -> None:

@@ -207,8 +207,9 @@ def test_a_port_that_no_file_accounts_for_is_a_leftover(
         backend._ports.clear()
     else:
         backend.plug("server-2", "web", kept)
-        (tmp_path / "ports" / f"{nic.port_id}.json").unlink()
+        (tmp_path / "ports" / f"{nic.port_id}.json").rename(tmp_path / "ports" / ".killed-before-its-end")
     assert {plugged.bridge, names.namespace(plugged.bridge[:3], network_id)} <= set(backend.leftovers())
     assert plugged.bridge in backend.remove_leftovers()
     assert backend.leftovers() == []
+    assert list(tmp_path.glob("ports/.*")) == []
     assert network_id not in backend.heal()

@@ -11,7 +11,7 @@ from infra.db import aggregates, claims, hosts
 from infra.db.engine import Database
 from infra.db.tables.hosts import HostRow
 from infra.db.types import now
-from infra.domain.errors import BadRequest, Fenced
+from infra.domain.errors import BadRequest, Fenced, Unavailable
 from infra.domain.placement import Unplaceable
 from infra.scheduler.service import Scheduler
 from infra.settings import SchedulerSettings
@@ -111,6 +111,41 @@ async def test_silent_unready_and_forced_down_hosts_are_out(database: Database) 
 def _backdate(session: Session, name: str, seconds: float) -> None:
     changed = update(HostRow).where(col(HostRow.name) == name).values(reported_at=now() - timedelta(seconds=seconds))
     session.execute(changed)
+
+
+@pytest.mark.parametrize("why", ["restarting", "silent"])
+async def test_a_host_that_is_away_for_a_moment_is_waited_for(database: Database, why: str) -> None:
+    add(database, "a")
+    scheduler = _scheduler(database, host_down_seconds=30)
+
+    def is_away(away: bool) -> None:
+        if why == "restarting":
+            database.write_now(hosts.set_ready, "a", not away)
+        else:
+            database.write_now(_backdate, "a", 31.0 if away else 0.0)
+
+    is_away(True)
+    with pytest.raises(Unavailable, match="restarting"):
+        await scheduler.claim(request("s"), 1)
+    with pytest.raises(Unplaceable, match="ComputeFilter removed 1"):
+        await scheduler.claim(request("too-big", ram_mb=2**30), 1)
+    is_away(False)
+    assert (await scheduler.claim(request("s"), 1)).host == "a"
+
+
+@pytest.mark.parametrize("gone", ["silent", "disabled", "forced down"])
+async def test_a_host_that_is_gone_is_not_waited_for(database: Database, gone: str) -> None:
+    add(database, "a")
+    database.write_now(hosts.set_ready, "a", False)
+    match gone:
+        case "silent":
+            database.write_now(_backdate, "a", 181.0)
+        case "disabled":
+            database.write_now(hosts.disable, "a")
+        case _:
+            database.write_now(hosts.force_down, "a", True)
+    with pytest.raises(Unplaceable):
+        await _scheduler(database).claim(request("s"), 1)
 
 
 async def test_refusing_hosts_are_excluded_and_busy_ones_come_last(database: Database) -> None:

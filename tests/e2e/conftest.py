@@ -6,13 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from infra.deploy import clean, clients, config, demo, setup
-from infra.deploy.rest import Cloud
-from infra.deploy.stack import Stack
-from infra.settings import ApiSettings, DeploySettings, HostSettings, KeycloakSettings, Settings
-from tests import kept
+from infra.deploy import config
+from tests.e2e import own
 from tests.e2e.traces import look
-from tests.e2e.world import World, free_ports, until
+from tests.e2e.world import World, until
 
 _STATE = config.ROOT / ".kilonova-e2e"
 _HERE = Path(__file__).parent
@@ -28,45 +25,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
-    """All programs, running, with people, flavors, images, a network and a key."""
+def shared_world() -> Iterator[World]:
     if os.geteuid() != 0:
         pytest.skip("needs root")
-    kept.fetch()
-    with pytest.MonkeyPatch.context() as patch:
-        if (_STATE / "kilonova.toml").exists():
-            patch.setenv("KILONOVA_STATE_DIR", str(_STATE))
-            clean.clean(Settings(), print)
-            patch.undo()
-        _STATE.mkdir(exist_ok=True)
-        kept.lend(_STATE)
-        patch.setenv("KILONOVA_STATE_DIR", str(_STATE))
-        made = Stack(config.ensure(_settings()))
-        clients.write(made.settings)
-        try:
-            made.start()
-            setup.first_people(made.settings)
-            setup.seed(made.settings)
-            demo.wait_for_host(Cloud(made.settings, "kilonova-admin"), made.settings)
-            yield made
-        finally:
-            clean.clean(made.settings, print)
-
-
-def _settings() -> Settings:
-    api, temporal, ui, keycloak, vxlan = free_ports(5)
-    return Settings(
-        state_dir=_STATE,
-        api=ApiSettings(port=api),
-        keycloak=KeycloakSettings(url=f"http://127.0.0.1:{keycloak}", realm="e2e"),
-        host=HostSettings(name="e2e", interface_prefix="kt", vxlan_port=vxlan),
-        deploy=DeploySettings(temporal_port=temporal, temporal_ui_port=ui, keycloak_port=keycloak),
-    )
-
-
-@pytest.fixture(scope="session")
-def shared_world(stack: Stack) -> World:
-    return World(stack.settings, stack, setup.seed(stack.settings))
+    with own.running(_STATE, "e2e") as made:
+        yield made
 
 
 @pytest.fixture

@@ -2,11 +2,11 @@
 
 import asyncio
 import json
-import sqlite3
 import subprocess
-from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import create_engine, text
 
 from infra.deploy import config, libvirtd
 from infra.settings import Settings
@@ -32,10 +32,10 @@ def look(settings: Settings) -> Traces:
     links = json.loads(_run("ip", "-json", "link", "show"))
     return {
         "domains": sorted(_virsh(settings, "list", "--all", "--name").split()),
-        "processes": _processes(settings),
+        "processes": sorted(processes(settings).values()),
         "devices": sorted(link["ifname"] for link in links if link["ifname"].startswith(prefix)),
         "namespaces": sorted(name for name in _namespaces() if name.startswith(f"{prefix}-")),
-        "files": _files(settings.state / "hosts"),
+        "files": _files(settings.host_directory.parent),
         "volumes": sorted(path.name for path in settings.volume_directory.rglob("*.qcow2")),
         "rows": _rows(settings),
         "servers": _column(settings, "SELECT id FROM servers WHERE deleted_at IS NULL"),
@@ -56,19 +56,23 @@ def _namespaces() -> list[str]:
     return [line.split()[0] for line in _run("ip", "netns", "list").splitlines() if line]
 
 
-def _processes(settings: Settings) -> list[str]:
-    """Names of the guests' and networks' processes of this stack."""
-    found = []
+def processes(settings: Settings) -> dict[int, str]:
+    """The guests' and networks' processes of this stack: their names by their ids."""
+    found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
             command = (process / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
         name = Path(command[0].decode(errors="replace")).name
-        ours = any(str(settings.state).encode() in argument for argument in command)
+        ours = any(_mine(settings, argument) for argument in command)
         if ours and (name.startswith("qemu") or name == "dnsmasq"):
-            found.append(name)
-    return sorted(found)
+            found[int(process.name)] = name
+    return found
+
+
+def _mine(settings: Settings, argument: bytes) -> bool:
+    return any(str(folder).encode() in argument for folder in (settings.state, settings.host_directory))
 
 
 def _files(hosts: Path) -> list[str]:
@@ -87,8 +91,12 @@ def _rows(settings: Settings) -> dict[str, int]:
 
 
 def _column(settings: Settings, query: str) -> list[Any]:
-    with closing(sqlite3.connect(f"file:{settings.state / 'kilonova.db'}?mode=ro", uri=True)) as connection:
-        return sorted(row[0] for row in connection.execute(query))
+    engine = create_engine(settings.database_url)
+    try:
+        with engine.connect() as connection:
+            return sorted(connection.execute(text(query)).scalars())
+    finally:
+        engine.dispose()
 
 
 async def _open_runs(settings: Settings) -> list[str]:

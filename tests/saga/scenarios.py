@@ -219,7 +219,7 @@ async def paid_later(world: World, place: Place, before: dict[str, Any]) -> None
     assert found["usage"] == (0, 0, 0)
     assert (len(found["ports"]), found["addresses"], len(found["attachments"])) == (1, 1, 1)
     # Its own debt only: other cases look at theirs at the same time.
-    await world.hosts[host].host.upkeep.pay_one(place.server_id, server.attempt)
+    await world.hosts[host].host.upkeep.pay_one(place.server_id, server.attempt, [])
     await deleted(world, place, before)
 
 

@@ -6,7 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from activities.base import translate
 from infra.db import hosts
+from infra.domain.errors import HostRejected
 from infra.scheduler import service
 from tests.saga import faults
 from tests.saga.scenarios import delete_and_compare, gone
@@ -90,6 +92,51 @@ async def test_a_debt_does_not_keep_the_server_from_another_host(two: World) -> 
     assert found["ports"] == [(server.host, True, "ACTIVE")]
     assert found[owing] == before[owing]
     assert found[str(server.host)]["domains"] == [(2, 1)]
+    await delete_and_compare(two, place, before)
+
+
+async def test_a_debt_does_not_keep_the_server_from_the_same_host(two: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was only busy: the next attempt is there too, and paying takes the ports of the one before, and no other."""
+    monkeypatch.setattr(service, "_STALE_SECONDS", 0.0)
+    two.db.write_now(hosts.disable, "b")
+    try:
+        place = await two.place()
+        before = await snapshot(two, place)
+
+        async def is_busy(n: int, call: faults.Call) -> object:
+            if n <= 3:
+                raise translate(HostRejected("injected: libvirtd restarts", soft=True))
+            return await call()
+
+        two.faults.add(place.workflow_id, "BootServer", "hypervisor.spawn", is_busy)
+        two.faults.add(place.workflow_id, "BootServer", "hypervisor.destroy", faults.breaks_before())
+        server = await two.active(place, block_device_mapping_v2=[])
+        assert (server.host, server.attempt) == ("a", 2)
+        two.faults.forget(place.workflow_id)
+        await two.hosts["a"].host.upkeep.pay()
+        found = await snapshot(two, place)
+        assert found["ports"] == [("a", True, "ACTIVE")]
+        assert found["a"]["plugged"] == 1
+        await delete_and_compare(two, place, before)
+    finally:
+        two.db.write_now(hosts.enable, "b")
+
+
+async def test_an_undo_waits_for_a_host_that_is_busy(two: World) -> None:
+    """A daemon that restarts costs a moment, and no debt."""
+    place = await two.place()
+    before = await snapshot(two, place)
+
+    async def is_busy(n: int, call: faults.Call) -> object:
+        if n <= 2:
+            raise translate(HostRejected("injected: libvirtd restarts", soft=True))
+        return await call()
+
+    two.faults.add(place.workflow_id, "BootServer", "hypervisor.spawn", faults.refuses_after())
+    two.faults.add(place.workflow_id, "BootServer", "hypervisor.destroy", is_busy)
+    server = await two.active(place)
+    assert server.attempt == 2
+    assert (await snapshot(two, place))["debts"] == []
     await delete_and_compare(two, place, before)
 
 

@@ -2,12 +2,16 @@
 
 import asyncio
 import random
+from collections.abc import Callable
 
 import pytest
 
+from infra.db import servers
+from tests.saga import faults
+from tests.saga.faults import Act
 from tests.saga.scenarios import delete_and_compare, gone
 from tests.saga.snapshot import snapshot
-from tests.saga.world import World
+from tests.saga.world import World, until
 
 MOMENTS = 24
 AT_ONCE = 6
@@ -42,6 +46,36 @@ async def test_a_repeated_boot_request_makes_one_server(cloud: World) -> None:
     await cloud.settled(place)
     assert (await snapshot(cloud, place))["usage"] == (1, 1, 128)
     await delete_and_compare(cloud, place, before)
+
+
+@pytest.mark.parametrize("broken", [faults.breaks_before, faults.breaks_after])
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_boot_that_could_not_be_admitted_may_be_sent_again(
+    cloud: World, broken: Callable[[int], Act], count: int
+) -> None:
+    """With the same key, and whether or not the failed admission had written its rows: nobody was told of them."""
+    place = await cloud.place()
+    before = await snapshot(cloud, place)
+    fields = {"block_device_mapping_v2": [], "min_count": count, "max_count": count}
+    run = place.workflow_id, "BootServer"
+    if count > 1:
+        run = f"reservation/r-{place.server_id[:8]}-{place.server_id}", "BootServers"
+    cloud.faults.add(*run, "records.create_servers", broken(1))
+    await cloud.boot(place, status=500, **fields)
+    assert await snapshot(cloud, place) == before
+    await cloud.boot(place, **fields)
+
+    def rows() -> list[servers.Server]:
+        return cloud.db.read_now(servers.list_servers, project_id=place.project_id)
+
+    await until(lambda: [one.status for one in rows()] == ["ACTIVE"] * count, 60, lambda: str(rows()))
+    for server in rows():
+        await cloud.call(place, "DELETE", f"/compute/v2.1/servers/{server.id}", status=204)
+    await until(lambda: rows() == [], 60, lambda: str(rows()))
+    reply = await cloud.boot(place, status=404, **fields)
+    assert place.server_id in reply.text, "its server has been, and was deleted"
+    await cloud.settled(place)
+    assert await snapshot(cloud, place) == before
 
 
 async def test_one_verb_at_a_time(cloud: World) -> None:

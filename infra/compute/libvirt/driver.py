@@ -66,10 +66,12 @@ class LibvirtDriver:
         with translated("start the server"):
             domain = self._domain(server_id)
             try:
-                domain.create()
+                _give_power(domain)
             except libvirt.libvirtError as error:
-                if not (means(error, libvirt.VIR_ERR_OPERATION_INVALID) and domain.isActive()):
+                if not means(error, libvirt.VIR_ERR_INTERNAL_ERROR):
                     raise
+                # QEMU ended in its start: killed, say for want of memory. If the guest is what is wrong, it ends again.
+                _give_power(domain)
             priority.lower(self._connection.uri, domain.name(), self._settings.host.guest_nice)
 
     def stop(self, server_id: str, *, grace_seconds: float) -> None:
@@ -222,6 +224,14 @@ def _ask_to_power_off(domain: libvirt.virDomain, grace_seconds: float) -> bool:
             press_at = now + _PRESS_SECONDS
         time.sleep(_POLL_SECONDS)
     return True
+
+
+def _give_power(domain: libvirt.virDomain) -> None:
+    try:
+        domain.create()
+    except libvirt.libvirtError as error:
+        if not (means(error, libvirt.VIR_ERR_OPERATION_INVALID) and domain.isActive()):
+            raise
 
 
 def _cut_power(domain: libvirt.virDomain) -> None:

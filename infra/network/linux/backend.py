@@ -101,6 +101,7 @@ class LinuxNetworkBackend:
         with self._errors("remove leftovers"), locks.held(self._locks / "all"):
             found = leftovers.find(self._prefix, self._owner, self._networks, self.ports)
             leftovers.remove(found)
+            self.ports.remove_drafts()
         return found.names()
 
     def _converge(self, network_id: str) -> bool:

@@ -56,6 +56,13 @@ def test_the_domain_is_the_golden_one(name: str, accelerator: str, changes: dict
     assert pretty(render(guest(**changes), accelerator)) == (GOLDEN / f"{name}.xml").read_text()
 
 
+@pytest.mark.parametrize(("index", "orders"), [(0, ["1"]), (1, ["2"]), (-1, []), (None, [])])
+def test_a_disk_has_a_place_in_the_boot_order_only_if_it_is_booted_from(index: int | None, orders: list[str]) -> None:
+    disk = Disk(path=Path("/d/volume.qcow2"), format="qcow2", device="vdb", serial="volume", boot_index=index)
+    tree = ET.fromstring(render(guest(disks=(disk,)), "tcg"))
+    assert [boot.attrib["order"] for boot in tree.iterfind("devices/disk/boot")] == orders
+
+
 def shape(xml: str) -> list[str]:
     return [element.tag for element in ET.fromstring(xml).iter()]
 
