@@ -266,7 +266,7 @@ def _set_error(session: Session, params: SetError) -> bool:
 def _begin_verb(session: Session, params: BeginVerb) -> BegunVerb:
     verb = Verb(params.verb)
     servers.lock(session, params.server_id)
-    if idempotency.is_buried(session, _verb_key(params.server_id, params.op)):
+    if idempotency.is_buried(session, servers.verb_key(params.server_id, params.op)):
         raise Conflict("The request was given up before it was admitted.", kind="AttemptClosed")
     server = servers.begin_verb(session, params.server_id, verb, params.op)
     servers.start_action(session, server, params.op, params.verb.split("_")[0], params.user_id)
@@ -285,16 +285,12 @@ def _end_verb(session: Session, params: EndVerb) -> bool:
     state = VmState(params.vm_state) if params.vm_state else None
     servers.lock(session, params.server_id)
     # What it took it gives back; a beginning that comes later finds that it is over.
-    idempotency.bury(session, _verb_key(params.server_id, params.op))
+    idempotency.bury(session, servers.verb_key(params.server_id, params.op))
     servers.finish_action(session, params.server_id, params.op, params.message)
     written = servers.end_verb(session, params.server_id, params.op, vm_state=state, power_state=params.power_state)
     if written and params.power_state is not None:
         ports.set_status_of_device(session, params.server_id, "ACTIVE" if params.power_state == 1 else "DOWN")
     return written
-
-
-def _verb_key(server_id: str, op: str) -> str:
-    return f"{server_id}/verb/{op}"
 
 
 def _mark_deleting(session: Session, params: MarkDeleting) -> Remains:

@@ -11,6 +11,7 @@ from activities.conductor import ConductorActivities
 from activities.identity import IdentityActivities
 from activities.networks import PortActivities
 from activities.records import RecordsActivities
+from activities.repairs import RepairActivities
 from activities.scheduling import SchedulingActivities
 from activities.volume_data import VolumeDataActivities
 from activities.volumes import VolumeActivities
@@ -68,6 +69,7 @@ def build(
         RecordsActivities(db, settings.limits),
         ConductorActivities(db),
         AttachmentActivities(db),
+        RepairActivities(db),
         PortActivities(rest, sealer),
         VolumeActivities(rest, sealer),
     )

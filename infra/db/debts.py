@@ -29,10 +29,12 @@ def pay(session: Session, host: str, server_id: str, attempt: int) -> None:
         session.delete(row)
 
 
-def owed(session: Session, host: str | None = None) -> list[Debt]:
+def owed(session: Session, host: str | None = None, *, server_id: str | None = None) -> list[Debt]:
     query = select(DebtRow).order_by(col(DebtRow.created_at))
     if host is not None:
         query = query.where(col(DebtRow.host) == host)
+    if server_id is not None:
+        query = query.where(col(DebtRow.server_id) == server_id)
     return [
         Debt(host=row.host, server_id=row.server_id, attempt=row.attempt, what=row.what) for row in session.exec(query)
     ]

@@ -1,11 +1,12 @@
 """Keys that workers send with their REST calls, so that a repeat finds its own work and a late one finds none.
 
 The key of an effect is ``<server>/<attempt>/<step>``. A DELETE with a key buries it: a POST with a buried key,
-however late it arrives, is refused.
+however late it arrives, is refused. So is one of an attempt that is closed, whose effects nobody looks for any more.
 """
 
 from sqlmodel import Session
 
+from infra.db import claims
 from infra.db.tables.idempotency import IdempotencyRow
 from infra.db.types import now
 from infra.domain.errors import Conflict
@@ -15,10 +16,11 @@ def first_use(session: Session, key: str, resource_id: str) -> str | None:
     """Take a key for a resource; returns the id of the resource that an earlier call with this key made.
 
     Raises:
-        Conflict: the key was buried: the attempt it belongs to is over.
+        Conflict: the key was buried, or the attempt it belongs to is over.
     """
     row = session.get(IdempotencyRow, key)
     if row is None:
+        claims.require_open(session, *attempt_of(key))
         session.add(IdempotencyRow(key=key, resource_id=resource_id, created_at=now()))
         session.flush()
         return None
@@ -36,6 +38,13 @@ def bury(session: Session, key: str) -> str | None:
     row.buried = True
     session.add(row)
     return row.resource_id or None
+
+
+def attempt_of(key: str) -> tuple[str, int]:
+    """Server and number of the attempt that a key belongs to; 0 for a key of another form."""
+    server, _, rest = key.partition("/")
+    number = rest.partition("/")[0]
+    return server, int(number) if number.isdecimal() and len(number) < 10 else 0
 
 
 def is_buried(session: Session, key: str) -> bool:

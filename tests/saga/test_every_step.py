@@ -44,10 +44,12 @@ class Case:
 
 
 def modes(scenario: Scenario, step: str) -> tuple[str, ...]:
+    if step in scenario.brief:
+        return ("fails after", "lands late")
     found: tuple[str, ...] = (*SUCCEEDS, *FAILS)
     stops = STOPS if scenario.deletable else STOPS[:2]
     # A local activity holds its workflow task, so that nothing can tell it to stop.
-    found += tuple(mode for mode in stops if step not in scenario.local or "hangs" not in mode)
+    found += tuple(m for m in stops if "hangs" not in m or (step not in scenario.local and not scenario.shielded))
     return found + (REFUSALS if step in scenario.hosted else ())
 
 
