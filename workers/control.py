@@ -8,6 +8,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.attachments import AttachmentActivities
 from activities.conductor import ConductorActivities
+from activities.drift import DriftActivities
 from activities.identity import IdentityActivities
 from activities.networks import PortActivities
 from activities.records import RecordsActivities
@@ -70,6 +71,7 @@ def build(
         ConductorActivities(db),
         AttachmentActivities(db),
         RepairActivities(db),
+        DriftActivities(db),
         PortActivities(rest, sealer),
         VolumeActivities(rest, sealer),
     )

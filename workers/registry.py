@@ -2,6 +2,7 @@
 
 from activities.attachments import AttachmentActivities
 from activities.conductor import ConductorActivities
+from activities.drift import DriftActivities
 from activities.hosts import HostActivities
 from activities.hypervisor import HypervisorActivities
 from activities.identity import IdentityActivities
@@ -20,6 +21,7 @@ from workflows.delete_server import DeleteServer
 from workflows.detach_volume import DetachVolume
 from workflows.power_server import PowerServer
 from workflows.read_console import ReadConsoleLog
+from workflows.reconcile_host import ReconcileHost
 from workflows.repair_attachment import RepairAttachment
 from workflows.repair_server import RepairServer
 from workflows.volume_work import VolumeWork
@@ -33,6 +35,7 @@ WORKFLOWS: tuple[type, ...] = (
     DetachVolume,
     RepairServer,
     RepairAttachment,
+    ReconcileHost,
     VolumeWork,
     ReadConsoleLog,
 )
@@ -43,6 +46,7 @@ CONTROL_ACTIVITIES: tuple[type, ...] = (
     ConductorActivities,
     AttachmentActivities,
     RepairActivities,
+    DriftActivities,
     # Their undos run where no host is needed.
     PortActivities,
     VolumeActivities,

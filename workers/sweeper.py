@@ -22,6 +22,7 @@ from infra.db.engine import Database
 from infra.db.repairs import HeldAttachment, HeldServer
 from infra.db.types import now
 from infra.temporal.queues import CONTROL
+from workers.reconciling import Reconciling
 from workflows import policies
 from workflows.repair_attachment import RepairAttachment, RepairAttachmentParams
 from workflows.repair_server import RepairParams, RepairServer
@@ -41,9 +42,11 @@ _LOST = "The workflow service knows nothing of the request any more."
 
 
 async def sweep_for_ever(client: Client, db: Database) -> None:
+    reconciling = Reconciling()
     while True:
         try:
             await sweep(client, db)
+            await reconciling.start_due(client, db)
         except (RPCError, DBAPIError) as error:
             log.warning("Work that waits could not be started: %s.", type(error).__name__)
         await asyncio.sleep(PAUSE_SECONDS)

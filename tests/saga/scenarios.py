@@ -5,6 +5,7 @@ before.
 """
 
 import asyncio
+import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,10 +14,10 @@ import httpx
 
 from infra.db import repairs
 from infra.db.types import now
-from tests.saga import faults
+from tests.saga import drifting, faults
 from tests.saga.snapshot import snapshot
 from tests.saga.world import Place, World, until
-from workers import sweeper
+from workers import reconciling, sweeper
 
 Check = Callable[[World, Place, dict[str, Any]], Awaitable[None]]
 
@@ -48,6 +49,8 @@ class Scenario:
     deletable: bool = True
     shielded: bool = False
     """Nothing tells its steps to stop: a cancel or a delete waits for its end."""
+    apart: bool = False
+    """In a world of its own, one case after the other: what its run does is not one project's."""
     brief: frozenset[str] = frozenset()
     """Steps that another scenario of the same workflow takes in every mode."""
 
@@ -584,4 +587,50 @@ LOST = (
     ),
 )
 
-SCENARIOS = (BOOT, DELETE, STOP, START, ATTACH, DETACH, *LOST)
+# -- hosts
+
+
+async def reconcile(world: World, place: Place) -> httpx.Response:
+    found = await reconciling.reconcile(world.client, drifting.HOST, f"req-{uuid.uuid4()}")
+    # It answers before it closes.
+    await world.handle(f"host/{drifting.HOST}").result()
+    return httpx.Response(200, json=found.model_dump())
+
+
+async def mended(world: World, place: Place, before: dict[str, Any]) -> None:
+    """All that was wrong is right; the server that was right, and the one that a verb holds, are as they were."""
+    assert drifting.left(world, place) == drifting.MENDED
+    again = (await reconcile(world, place)).json()
+    assert again["mended"] == []
+    world.db.write_now(drifting.forget, place)
+    await world.delete(place)
+    await world.settled(place)
+    await reconcile(world, place)
+    assert drifting.left(world, place)["images"] == []
+
+
+async def mended_by_the_next(world: World, place: Place, before: dict[str, Any]) -> None:
+    """The host did not do its part: the rows are right, and another run does the rest."""
+    found = drifting.left(world, place)
+    rows = ("claims", "counted", "attachments", "ports")
+    assert {name: found[name] for name in rows} == {name: drifting.MENDED[name] for name in rows}
+    await reconcile(world, place)
+    await mended(world, place, before)
+
+
+RECONCILE = Scenario(
+    name="reconcile",
+    workflow="ReconcileHost",
+    workflow_id=lambda place: f"host/{drifting.HOST}",
+    prepare=drifting.plant,
+    begin=reconcile,
+    steps=("upkeep.tidy", "drift.settle"),
+    done=mended,
+    undone=mended_by_the_next,
+    forward_only=frozenset({"drift.settle"}),
+    deletable=False,
+    shielded=True,
+    apart=True,
+)
+
+SCENARIOS = (BOOT, DELETE, STOP, START, ATTACH, DETACH, *LOST, RECONCILE)
