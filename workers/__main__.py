@@ -1,5 +1,5 @@
 """``python -m workers control``, ``python -m workers compute --host NAME --driver libvirt|fake``, and what operators
-ask for: ``reconcile HOST``."""
+ask for: ``reconcile HOST``, ``problems``."""
 
 import argparse
 import asyncio
@@ -12,7 +12,7 @@ from infra import settings as configuration
 from workers.running import CannotStart
 
 
-def main() -> int:
+def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m workers", description="Kilonova's workers, and what operators ask."
     )
@@ -23,7 +23,12 @@ def main() -> int:
     host.add_argument("--driver", choices=("libvirt", "fake"), default="libvirt")
     now = kinds.add_parser("reconcile", help="compare a host with what should be there, now")
     now.add_argument("host")
-    arguments = parser.parse_args()
+    kinds.add_parser("problems", help="list undos that do not get through, what hosts owe, and rows that no run holds")
+    return parser.parse_args()
+
+
+def main() -> int:
+    arguments = parse()
     settings = configuration.load()
     logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
@@ -37,6 +42,10 @@ def main() -> int:
             from workers import operators
 
             return asyncio.run(operators.reconcile(settings, arguments.host))
+        elif arguments.kind == "problems":
+            from workers import operators
+
+            return asyncio.run(operators.problems(settings))
         else:
             if arguments.host:
                 named = settings.host.model_copy(update={"name": arguments.host})

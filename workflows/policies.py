@@ -103,8 +103,8 @@ HOST_TIDY = Policy(
 )
 """A host removes what should not be there: as much as it has, one after the other."""
 
-REST_UNDO = Policy("rest-undo", start_to_close=_s(30), retry=_LONG)
-"""An undo at a service, from the control queue: it needs no host, and is tried until it is done."""
+REST_UNDO = Policy("rest-undo", start_to_close=_s(30), schedule_to_close=_s(300), retry=_LONG)
+"""An undo at a service, from the control queue: it needs no host. After five minutes it shows as stuck, and goes on."""
 
 HOST_READ = Policy(
     "host-read", lane=Lane.URGENT, schedule_to_start=_s(10), start_to_close=_s(10), heartbeat=_s(5), retry=_BRIEF

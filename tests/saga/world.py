@@ -422,6 +422,6 @@ async def temporal_server(*namespaces: str) -> AsyncIterator[str]:
         dev_server_existing_path=str(Path(sys.executable).with_name("temporal")),
         dev_server_log_level="error",
         dev_server_extra_args=extra,
-        search_attributes=[attributes.SERVER, attributes.PROJECT, attributes.HOST, attributes.PHASE],
+        search_attributes=attributes.KEYS,
     ) as environment:
         yield environment.client.service_client.config.target_host
