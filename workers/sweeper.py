@@ -1,11 +1,13 @@
 """What nobody does any more: work that was written down but never started, because whoever wrote it died before the
-start, and rows that a request holds although its run is over.
+start, rows that a request holds although its run is over, hosts that were not compared for a while, and rows that have
+settled.
 
 Runs are asked for by their ids, one by one: Temporal's list of runs lags behind. A run that is open is left alone.
 """
 
 import asyncio
 import logging
+import time
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -17,7 +19,7 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
 from activities.volume_data import SNAPSHOT, VOLUME, DataRef
-from infra.db import repairs, snapshots, volumes
+from infra.db import pruning, repairs, snapshots, volumes
 from infra.db.engine import Database
 from infra.db.repairs import HeldAttachment, HeldServer
 from infra.db.types import now
@@ -30,6 +32,7 @@ from workflows.volume_work import VolumeWork
 
 log = logging.getLogger(__name__)
 PAUSE_SECONDS = 30.0
+PRUNE_SECONDS = 3600.0
 HELD_SECONDS = 60.0
 """For so long nobody asks whether the run that holds a row is open: a run that ends its row closes within seconds."""
 _BECAUSE = {
@@ -42,11 +45,14 @@ _LOST = "The workflow service knows nothing of the request any more."
 
 
 async def sweep_for_ever(client: Client, db: Database) -> None:
-    reconciling = Reconciling()
+    reconciling, pruned = Reconciling(), -PRUNE_SECONDS
     while True:
         try:
             await sweep(client, db)
             await reconciling.start_due(client, db)
+            if time.monotonic() - pruned >= PRUNE_SECONDS:
+                await prune(db)
+                pruned = time.monotonic()
         except (RPCError, DBAPIError) as error:
             log.warning("Work that waits could not be started: %s.", type(error).__name__)
         await asyncio.sleep(PAUSE_SECONDS)
@@ -71,6 +77,15 @@ async def sweep(client: Client, db: Database) -> None:
         await repair_server(client, server)
     for attachment in await db.read(repairs.held_attachments, before):
         await repair_attachment(client, attachment)
+
+
+async def prune(db: Database) -> None:
+    """Drop all that has settled, in transactions that hold nobody up."""
+    dropped = pruning.BATCH
+    while dropped >= pruning.BATCH:
+        dropped = await db.write(pruning.prune)
+        # Where transactions run on this loop, others get their turn.
+        await asyncio.sleep(0)
 
 
 async def repair_server(client: Client, held: HeldServer) -> bool:

@@ -21,6 +21,9 @@ from infra.settings import Settings
 
 KEEP_IMAGE_SECONDS = 24 * 3600.0
 """How long an image that no server uses stays in the cache."""
+KEEP_FENCE_SECONDS = 30 * 24 * 3600.0
+"""How long an attempt that was closed here is known: as long as the control plane knows it
+(``infra.db.pruning.TOMBSTONES``)."""
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +93,7 @@ class Upkeep:
             done += await asyncio.to_thread(self._mend, server_id, entry)
         for leftover in await asyncio.to_thread(self._network.remove_leftovers):
             done.append(f"Removed {leftover}, which no port accounts for.")
+        await asyncio.to_thread(self._attempts.forget, KEEP_FENCE_SECONDS, set(expected))
         for sentence in done:
             log.warning("%s", sentence)
         return Tidied(done=tuple(done), guests=tuple(await asyncio.to_thread(self._guests)))

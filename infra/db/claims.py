@@ -10,7 +10,7 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, Table, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import BindParameter, Table, bindparam, delete, func, insert, or_, select, tuple_, update
 from sqlmodel import Session, col
 
 from infra.db.tables.hosts import ClaimRow, ClosedAttemptRow, HostRow, ServerGroupMemberRow, ServerGroupRow
@@ -179,10 +179,12 @@ def recount(session: Session, host: str) -> bool:
     return True
 
 
-def forget_closed(session: Session, before: datetime) -> int:
+def forget_closed(session: Session, before: datetime, limit: int) -> int:
     """Drop tombstones older than any activity that could still run; returns how many."""
-    statement = delete(ClosedAttemptRow).where(col(ClosedAttemptRow.closed_at) < before)
-    return session.connection().execute(statement).rowcount
+    key = _CLOSED.c.server_id, _CLOSED.c.attempt
+    old = session.connection().execute(select(*key).where(_CLOSED.c.closed_at < before).limit(limit)).all()
+    session.connection().execute(delete(_CLOSED).where(tuple_(*key).in_([tuple(row) for row in old])))
+    return len(old)
 
 
 def require_open(session: Session, server_id: str, attempt: int) -> None:

@@ -4,7 +4,10 @@ The key of an effect is ``<server>/<attempt>/<step>``. A DELETE with a key burie
 however late it arrives, is refused. So is one of an attempt that is closed, whose effects nobody looks for any more.
 """
 
-from sqlmodel import Session
+from datetime import datetime
+
+from sqlalchemy import delete
+from sqlmodel import Session, col, select
 
 from infra.db import claims
 from infra.db.tables.idempotency import IdempotencyRow
@@ -38,6 +41,13 @@ def bury(session: Session, key: str) -> str | None:
     row.buried = True
     session.add(row)
     return row.resource_id or None
+
+
+def forget(session: Session, before: datetime, limit: int) -> int:
+    """Drop keys that were first used before then, buried or not; returns how many."""
+    old = session.exec(select(IdempotencyRow.key).where(col(IdempotencyRow.created_at) < before).limit(limit)).all()
+    session.execute(delete(IdempotencyRow).where(col(IdempotencyRow.key).in_(old)))
+    return len(old)
 
 
 def attempt_of(key: str) -> tuple[str, int]:
