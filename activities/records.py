@@ -7,7 +7,7 @@ from sqlmodel import Session
 
 from activities.base import step
 from activities.models import Admitted, PortRef, VolumeRef
-from infra.db import admission, attachments, claims, debts, hosts, idempotency, ports, servers
+from infra.db import admission, attachments, debts, hosts, idempotency, ports, servers, settlement
 from infra.db.boot_requests import Request
 from infra.db.engine import Database
 from infra.domain.boot import ServerSpec
@@ -216,7 +216,7 @@ class RecordsActivities:
     @step("records.owe_cleanup", because="the host pays it")
     async def owe_cleanup(self, params: OweCleanup) -> None:
         """Leave the clean-up to a host that can't answer; what the guest could still touch stays claimed."""
-        await self._db.write(_owe, params)
+        await self._db.write(settlement.owe, debts.Debt(**params.model_dump()))
 
 
 def _admitted(server: Server) -> Admitted:
@@ -331,8 +331,3 @@ def _mark_deleting(session: Session, params: MarkDeleting) -> Remains:
 def _set_deleted(session: Session, params: Held) -> None:
     servers.finish_action(session, params.server_id, params.op)
     servers.set_deleted(session, params.server_id)
-
-
-def _owe(session: Session, params: OweCleanup) -> None:
-    debts.owe(session, debts.Debt(**params.model_dump()))
-    claims.quarantine(session, params.server_id, params.attempt)

@@ -119,18 +119,25 @@ class Upkeep:
         return {entry["server_id"]: entry for entry in servers}
 
     async def report_for_ever(self) -> None:
-        """Say every few seconds that the host is there, what its guests do, and pay debts made meanwhile."""
+        """Every few seconds."""
         while True:
             try:
-                answer = await self._rest.request("POST", f"{self._path}/report", json=await self._report())
-                for vni, tunnel_ips in answer["peers"].items():
-                    await asyncio.to_thread(self._network.set_peers, int(vni), tunnel_ips)
-                if answer["debts"]:
-                    await self.pay()
-                await asyncio.to_thread(self._cache.evict, KEEP_IMAGE_SECONDS)
+                await self.report()
             except KilonovaError as error:
                 log.warning("The report of this host did not get through: %s", error.message)
             await asyncio.sleep(self._seconds)
+
+    async def report(self) -> None:
+        """Say that the host is there and what its guests do, and do what the control plane asks for in return."""
+        answer = await self._rest.request("POST", f"{self._path}/report", json=await self._report())
+        for vni, tunnel_ips in answer["peers"].items():
+            await asyncio.to_thread(self._network.set_peers, int(vni), tunnel_ips)
+        if not answer["ready"]:
+            # An operator had said that this host is off: others may have got what it had.
+            await self.settle()
+        elif answer["debts"]:
+            await self.pay()
+        await asyncio.to_thread(self._cache.evict, KEEP_IMAGE_SECONDS)
 
     async def _report(self) -> dict[str, object]:
         report = await asyncio.to_thread(self._driver.report)

@@ -1,6 +1,7 @@
 """Clean-up that hosts owe: written when a host could not answer, paid by its worker before it takes new work."""
 
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from infra.db.tables.servers import DebtRow
@@ -27,6 +28,11 @@ def pay(session: Session, host: str, server_id: str, attempt: int) -> None:
     row = session.get(DebtRow, (host, server_id, attempt))
     if row is not None:
         session.delete(row)
+
+
+def forgive(session: Session, host: str) -> None:
+    """Forget what a host owes that will not come back."""
+    session.execute(delete(DebtRow).where(col(DebtRow.host) == host))
 
 
 def owed(session: Session, host: str | None = None, *, server_id: str | None = None) -> list[Debt]:

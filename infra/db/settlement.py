@@ -42,13 +42,38 @@ def expected(session: Session, host: str) -> list[Expected]:
     ]
 
 
+def owe(session: Session, debt: debts.Debt) -> None:
+    """Leave the clean-up of an attempt to its host; what its guest could still touch is kept from others."""
+    debts.owe(session, debt)
+    claims.quarantine(session, debt.server_id, debt.attempt)
+    if hosts.is_fenced(session, debt.host):
+        _give_back(session, debt.host, debt.server_id, debt.attempt)
+
+
+def fence(session: Session, host: str, forced_down: bool) -> None:
+    """An operator says that a host is surely off (or is not any more): what it owes can't touch anything, and is given
+    back. The host still owes the clean-up itself, should it come back.
+
+    Raises:
+        NotFound: there is no such host.
+    """
+    hosts.force_down(session, host, forced_down)
+    for debt in debts.owed(session, host) if forced_down else ():
+        _give_back(session, host, debt.server_id, debt.attempt)
+
+
 def settle(session: Session, host: str, server_id: str, attempt: int) -> None:
-    """The host has removed everything of this attempt: what was kept from others is given back.
+    """The host has removed everything of this attempt: what was kept from others is given back."""
+    debts.pay(session, host, server_id, attempt)
+    _give_back(session, host, server_id, attempt)
+
+
+def _give_back(session: Session, host: str, server_id: str, attempt: int) -> None:
+    """Claim, ports with their addresses, and volumes.
 
     Only what the attempt had on this host: a later attempt, here or elsewhere, has ports and attachments of its own.
     """
     server = servers.find(session, server_id)
-    debts.pay(session, host, server_id, attempt)
     claims.release(session, server_id, attempt)
     free_ports(session, server, port_bindings.of_attempt(session, host, server_id, attempt))
     for attachment in attachments.of_server(session, server_id):

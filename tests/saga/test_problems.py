@@ -1,7 +1,6 @@
 """What does not get through is seen: on the run, on the server, in the metrics, and by one command."""
 
 import asyncio
-import uuid
 from datetime import timedelta
 from typing import Any
 
@@ -13,16 +12,8 @@ from infra.temporal import attributes
 from tests.saga import faults
 from tests.saga.scenarios import boot_undone, gone, lost_boot, repair
 from tests.saga.snapshot import snapshot
-from tests.saga.world import PASSWORD, Place, World, until
+from tests.saga.world import World, until
 from workers import operators, sweeper
-
-
-async def _as_admin(world: World, place: Place, path: str) -> Any:
-    admin = await world.identity.create_user(uuid.uuid4().hex, PASSWORD)
-    await world.identity.grant(admin.id, place.project_id, "admin")
-    name = next(one.name for one in await world.identity.projects() if one.id == place.project_id)
-    token = await world.identity.password_token(admin.name, PASSWORD, project=name)
-    return (await world.http.get(path, headers={"X-Auth-Token": token})).json()
 
 
 async def _metrics(world: World) -> dict[str, str]:
@@ -36,7 +27,7 @@ async def test_an_undo_that_does_not_get_through_is_seen_until_it_does(apart: Wo
     before = await snapshot(apart, place)
     await apart.active(place)
     path = f"/compute/v2.1/servers/{place.server_id}"
-    assert "kilonova:stuck_undo" not in (await _as_admin(apart, place, path))["server"]
+    assert "kilonova:stuck_undo" not in (await apart.as_admin(place, "GET", path))["server"]
 
     async def act(n: int, call: faults.Call) -> Any:
         return await (call() if released.is_set() else faults.breaks_before()(n, call))
@@ -46,7 +37,7 @@ async def test_an_undo_that_does_not_get_through_is_seen_until_it_does(apart: Wo
     await until(lambda: getattr(apart.server(place), "stuck_undo", None), 30, lambda: "it never showed as stuck")
     shown = await apart.handle(place.workflow_id).describe()
     assert shown.typed_search_attributes[attributes.STUCK] == "networks.deallocate"
-    assert "networks.deallocate" in (await _as_admin(apart, place, path))["server"]["kilonova:stuck_undo"]
+    assert "networks.deallocate" in (await apart.as_admin(place, "GET", path))["server"]["kilonova:stuck_undo"]
     assert "kilonova:stuck_undo" not in (await apart.call(place, "GET", path)).json()["server"]
     assert await _metrics(apart) == {"kilonova_stuck_undos": "1", "kilonova_debts": "0", "kilonova_held_rows": "0"}
     found = apart.db.read_now(problems.find)
