@@ -59,6 +59,16 @@ class ConsoleText(History):
     text: str
 
 
+class ReadState(History):
+    server_id: str
+
+
+class SeenState(History):
+    """What the hypervisor has of a server; 0 where it has none."""
+
+    power_state: int = 0
+
+
 class AttachDisk(History):
     attempt: Attempt
     attachment_id: str
@@ -142,6 +152,13 @@ class HypervisorActivities:
     def read_console(self, params: ReadConsole) -> ConsoleText:
         """The end of the guest's console log, at most 100 KiB; control characters stay as the guest wrote them."""
         return ConsoleText(text=self._files.console(params.server_id, params.lines))
+
+    @step("hypervisor.read_state", because="it reads")
+    def read_state(self, params: ReadState) -> SeenState:
+        """The guest's power state, after whatever still works on it here."""
+        with self._attempts.lock(params.server_id):
+            state = self._driver.state(params.server_id)
+        return SeenState(power_state=state.power_state if state is not None else 0)
 
     @step("hypervisor.detach_disk", because="it is an undo, and the effect of a detach")
     def detach_disk(self, params: AttachDisk) -> None:

@@ -7,7 +7,7 @@ from sqlmodel import Session
 
 from activities.base import step
 from activities.models import Admitted, PortRef, VolumeRef
-from infra.db import admission, attachments, claims, debts, hosts, idempotency, ports, servers
+from infra.db import admission, attachments, debts, hosts, idempotency, ports, servers, settlement
 from infra.db.boot_requests import Request
 from infra.db.engine import Database
 from infra.domain.boot import ServerSpec
@@ -216,7 +216,7 @@ class RecordsActivities:
     @step("records.owe_cleanup", because="the host pays it")
     async def owe_cleanup(self, params: OweCleanup) -> None:
         """Leave the clean-up to a host that can't answer; what the guest could still touch stays claimed."""
-        await self._db.write(_owe, params)
+        await self._db.write(settlement.owe, debts.Debt(**params.model_dump()))
 
 
 def _admitted(server: Server) -> Admitted:
@@ -266,7 +266,7 @@ def _set_error(session: Session, params: SetError) -> bool:
 def _begin_verb(session: Session, params: BeginVerb) -> BegunVerb:
     verb = Verb(params.verb)
     servers.lock(session, params.server_id)
-    if idempotency.is_buried(session, _verb_key(params.server_id, params.op)):
+    if idempotency.is_buried(session, servers.verb_key(params.server_id, params.op)):
         raise Conflict("The request was given up before it was admitted.", kind="AttemptClosed")
     server = servers.begin_verb(session, params.server_id, verb, params.op)
     servers.start_action(session, server, params.op, params.verb.split("_")[0], params.user_id)
@@ -285,16 +285,12 @@ def _end_verb(session: Session, params: EndVerb) -> bool:
     state = VmState(params.vm_state) if params.vm_state else None
     servers.lock(session, params.server_id)
     # What it took it gives back; a beginning that comes later finds that it is over.
-    idempotency.bury(session, _verb_key(params.server_id, params.op))
+    idempotency.bury(session, servers.verb_key(params.server_id, params.op))
     servers.finish_action(session, params.server_id, params.op, params.message)
     written = servers.end_verb(session, params.server_id, params.op, vm_state=state, power_state=params.power_state)
     if written and params.power_state is not None:
         ports.set_status_of_device(session, params.server_id, "ACTIVE" if params.power_state == 1 else "DOWN")
     return written
-
-
-def _verb_key(server_id: str, op: str) -> str:
-    return f"{server_id}/verb/{op}"
 
 
 def _mark_deleting(session: Session, params: MarkDeleting) -> Remains:
@@ -335,8 +331,3 @@ def _mark_deleting(session: Session, params: MarkDeleting) -> Remains:
 def _set_deleted(session: Session, params: Held) -> None:
     servers.finish_action(session, params.server_id, params.op)
     servers.set_deleted(session, params.server_id)
-
-
-def _owe(session: Session, params: OweCleanup) -> None:
-    debts.owe(session, debts.Debt(**params.model_dump()))
-    claims.quarantine(session, params.server_id, params.attempt)

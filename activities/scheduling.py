@@ -6,7 +6,7 @@ from sqlmodel import Session
 
 from activities.base import step
 from infra.db import claims as claim_rows
-from infra.db import hosts, images, servers
+from infra.db import hosts, images, servers, settlement
 from infra.db.engine import Database
 from infra.domain.errors import Fenced, NotFound
 from infra.domain.placement import PlacementRequest
@@ -61,7 +61,7 @@ class SchedulingActivities:
     @step("scheduling.release_all", because="it is an undo")
     async def release_all(self, params: ServerRef) -> None:
         """The server is gone: close all its attempts and give back all it holds, but for what is quarantined."""
-        await self._db.write(claim_rows.release_all, params.server_id)
+        await self._db.write(settlement.release_all, params.server_id)
 
     @step("scheduling.build_failed", because="a failure that happened stays counted")
     async def build_failed(self, params: HostRef) -> None:

@@ -19,7 +19,11 @@ class UseVolume(History):
     @property
     def key(self) -> str:
         """Of the attachment in this attempt."""
-        return f"{self.attempt.server_id}/{self.attempt.number}/attach/{self.volume.attachment_id}"
+        return attach_key(self.attempt, self.volume.attachment_id)
+
+
+def attach_key(attempt: Attempt, attachment_id: str) -> str:
+    return f"{attempt.server_id}/{attempt.number}/attach/{attachment_id}"
 
 
 class AttachedVolume(History):

@@ -16,6 +16,7 @@ from api.compute.routes import build as compute
 from api.deps import Services
 from api.identity.routes import build as identity
 from api.image.routes import build as image
+from api.metrics import build as metrics
 from api.network.routes import build as network
 from api.placement.routes import build as placement
 from api.volume.routes import build as volume
@@ -35,6 +36,7 @@ class Door:
 
     def __init__(self, services: Services) -> None:
         self.apps: dict[str, ASGIApp] = {name: build(services) for name, build in BUILDERS.items()}
+        self.metrics = metrics(services)
         self.services = services
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,7 +51,7 @@ class Door:
                 message["headers"] = [*message.get("headers", []), *headers]
             await send(message)
 
-        app = self.apps.get(service)
+        app = self.metrics if service == "metrics" else self.apps.get(service)
         if app is None:
             app = JSONResponse({name: f"{self.services.settings.api_url}/{name}" for name in self.apps}, 300)
             if service:

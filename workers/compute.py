@@ -20,6 +20,7 @@ from activities.hosts import HostActivities
 from activities.hypervisor import HypervisorActivities
 from activities.images import ImageActivities
 from activities.networks import PlugActivities, PortActivities
+from activities.upkeep import UpkeepActivities
 from activities.volumes import ConnectActivities, VolumeActivities
 from infra.compute.attempts import Attempts
 from infra.compute.driver import Driver
@@ -96,6 +97,7 @@ class Host:
             VolumeActivities(rest, sealer),
             ConnectActivities(),
             HypervisorActivities(driver, self.files, attempts, rest),
+            UpkeepActivities(self.upkeep),
         )
 
     def workers(self, client: Client) -> list[Worker]:

@@ -8,9 +8,11 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities.attachments import AttachmentActivities
 from activities.conductor import ConductorActivities
+from activities.drift import DriftActivities
 from activities.identity import IdentityActivities
 from activities.networks import PortActivities
 from activities.records import RecordsActivities
+from activities.repairs import RepairActivities
 from activities.scheduling import SchedulingActivities
 from activities.volume_data import VolumeDataActivities
 from activities.volumes import VolumeActivities
@@ -68,6 +70,8 @@ def build(
         RecordsActivities(db, settings.limits),
         ConductorActivities(db),
         AttachmentActivities(db),
+        RepairActivities(db),
+        DriftActivities(db),
         PortActivities(rest, sealer),
         VolumeActivities(rest, sealer),
     )

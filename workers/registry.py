@@ -2,13 +2,16 @@
 
 from activities.attachments import AttachmentActivities
 from activities.conductor import ConductorActivities
+from activities.drift import DriftActivities
 from activities.hosts import HostActivities
 from activities.hypervisor import HypervisorActivities
 from activities.identity import IdentityActivities
 from activities.images import ImageActivities
 from activities.networks import PlugActivities, PortActivities
 from activities.records import RecordsActivities
+from activities.repairs import RepairActivities
 from activities.scheduling import SchedulingActivities
+from activities.upkeep import UpkeepActivities
 from activities.volume_data import VolumeDataActivities
 from activities.volumes import ConnectActivities, VolumeActivities
 from workflows.attach_volume import AttachVolume
@@ -18,6 +21,9 @@ from workflows.delete_server import DeleteServer
 from workflows.detach_volume import DetachVolume
 from workflows.power_server import PowerServer
 from workflows.read_console import ReadConsoleLog
+from workflows.reconcile_host import ReconcileHost
+from workflows.repair_attachment import RepairAttachment
+from workflows.repair_server import RepairServer
 from workflows.volume_work import VolumeWork
 
 WORKFLOWS: tuple[type, ...] = (
@@ -27,6 +33,9 @@ WORKFLOWS: tuple[type, ...] = (
     PowerServer,
     AttachVolume,
     DetachVolume,
+    RepairServer,
+    RepairAttachment,
+    ReconcileHost,
     VolumeWork,
     ReadConsoleLog,
 )
@@ -36,6 +45,8 @@ CONTROL_ACTIVITIES: tuple[type, ...] = (
     RecordsActivities,
     ConductorActivities,
     AttachmentActivities,
+    RepairActivities,
+    DriftActivities,
     # Their undos run where no host is needed.
     PortActivities,
     VolumeActivities,
@@ -50,4 +61,5 @@ HOST_ACTIVITIES: tuple[type, ...] = (
     VolumeActivities,
     ConnectActivities,
     HypervisorActivities,
+    UpkeepActivities,
 )

@@ -99,8 +99,13 @@ HOST_UNDO = Policy(
 )
 """An undo on a host. When its time is over the host owes it, and the run goes on."""
 
-REST_UNDO = Policy("rest-undo", start_to_close=_s(30), retry=_LONG)
-"""An undo at a service, from the control queue: it needs no host, and is tried until it is done."""
+HOST_TIDY = Policy(
+    "host-tidy", lane=Lane.URGENT, schedule_to_start=_s(15), start_to_close=_s(300), heartbeat=_s(5), retry=_SOME
+)
+"""A host removes what should not be there: as much as it has, one after the other."""
+
+REST_UNDO = Policy("rest-undo", start_to_close=_s(30), schedule_to_close=_s(300), retry=_LONG)
+"""An undo at a service, from the control queue: it needs no host. After five minutes it shows as stuck, and goes on."""
 
 HOST_READ = Policy(
     "host-read", lane=Lane.URGENT, schedule_to_start=_s(10), start_to_close=_s(10), heartbeat=_s(5), retry=_BRIEF
@@ -135,6 +140,8 @@ TASK_TIMEOUT = _s(5)
 STICKY_TIMEOUT = _s(3)
 UPDATE_TIMEOUT = _s(20)
 """How long the API waits for an admission."""
+RECONCILE_TIMEOUT = _s(400)
+"""How long an operator waits for a host to be compared: it may remove much."""
 ADMIT_SECONDS = 10.0
 """An admission later than this after the POST creates nothing."""
 

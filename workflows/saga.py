@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.base import info
     from activities.models import Attempt
     from activities.records import OweCleanup, RecordsActivities, Stuck
+    from infra.temporal import attributes
     from infra.temporal.queues import host_queue
     from workflows import failures, policies
     from workflows.policies import Policy
@@ -136,7 +137,7 @@ class Saga:
                 if failures.is_cancel(error):
                     raise
                 stuck = True
-                await self._say_stuck(f"{info(do).name}: {failures.cause_of(error).message}")
+                await self._say_stuck(info(do).name, failures.cause_of(error).message)
                 await workflow.sleep(policies.STUCK_PAUSE)
                 continue
             if stuck:
@@ -169,11 +170,15 @@ class Saga:
         debt = OweCleanup(host=attempt.host, server_id=attempt.server_id, attempt=attempt.number, what=what)
         await self.persist(RecordsActivities.owe_cleanup, debt, policies.UNDO_RECORD)
 
-    async def _say_stuck(self, what: str | None) -> None:
-        if self.server_id is not None:
-            await self.run(
-                RecordsActivities.set_stuck, Stuck(server_id=self.server_id, what=what), policies.UNDO_RECORD
+    async def _say_stuck(self, step: str | None, why: str = "") -> None:
+        """In the list of runs, and on the server's row; None: it is through."""
+        if workflow.patched("stuck-attribute"):
+            workflow.upsert_search_attributes(
+                [attributes.STUCK.value_unset() if step is None else attributes.STUCK.value_set(step)]
             )
+        if self.server_id is not None:
+            stuck = Stuck(server_id=self.server_id, what=None if step is None else f"{step}: {why}")
+            await self.run(RecordsActivities.set_stuck, stuck, policies.UNDO_RECORD)
 
     def _begin(self, name: str, host: str | None, note: str) -> StepRow:
         row = StepRow(name, host or "control", workflow.now(), note)

@@ -37,12 +37,12 @@ async def enrol(name: str, body: Report, context: ServiceDep, services: Services
 
 @router.post("/hosts/{name}/report")
 async def report(name: str, body: Report, context: ServiceDep, services: ServicesDep) -> dict[str, Any]:
-    """The host is alive; answers how many debts it has, and where its networks' tunnels lead."""
-    await services.db.write(hosts.report, body.report)
+    """The host is alive; answers whether it is ready, how many debts it has, and where its networks' tunnels lead."""
+    is_ready = await services.db.write(hosts.report, body.report)
     if body.power_states:
         await services.db.write(settlement.power_states, name, body.power_states)
     owed = await services.db.read(debts.owed, name)
-    return {"debts": len(owed), "peers": await services.db.read(settlement.peers, name)}
+    return {"ready": is_ready, "debts": len(owed), "peers": await services.db.read(settlement.peers, name)}
 
 
 @router.put("/hosts/{name}/ready", status_code=204)

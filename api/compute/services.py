@@ -12,7 +12,7 @@ from api.compute.microversion import Version, versions
 from api.compute.views import host as view
 from api.compute.wire import Boolean, Name, Wire, body
 from api.deps import ServicesDep
-from infra.db import hosts
+from infra.db import debts, hosts, settlement
 from infra.domain.errors import BadRequest, NotFound
 from infra.domain.host import Host
 
@@ -38,7 +38,14 @@ class NamedService(Wire):
 async def list_all(request: Request, context: AdminDep, found: ServicesDep, version: Version) -> dict[str, Any]:
     host, binary = request.query_params.get("host"), request.query_params.get("binary")
     all_hosts = await found.db.read(hosts.snapshot) if binary in (None, "", view.BINARY) else []
-    return {"services": [view.service(h, version, found.settings) for h in all_hosts if host in (None, "", h.name)]}
+    owed = await found.db.read(debts.owed)
+    return {
+        "services": [
+            view.service(one, version, found.settings, [debt for debt in owed if debt.host == one.name])
+            for one in all_hosts
+            if host in (None, "", one.name)
+        ]
+    }
 
 
 @router.put("/os-services/enable", dependencies=[_BEFORE_IDS])
@@ -68,7 +75,7 @@ async def force_down(
 ) -> dict[str, Any]:
     if wanted.forced_down is None:
         raise BadRequest("Missing forced_down field")
-    await found.db.write(hosts.force_down, _compute(wanted), wanted.forced_down)
+    await found.db.write(settlement.fence, _compute(wanted), wanted.forced_down)
     return {"service": {"host": wanted.host, "binary": wanted.binary, "forced_down": wanted.forced_down}}
 
 
@@ -111,5 +118,5 @@ def _change(session: Session, service_id: str, wanted: ServiceChange) -> Host:
     elif wanted.status == "disabled":
         hosts.disable(session, name, wanted.disabled_reason)
     if wanted.forced_down is not None:
-        hosts.force_down(session, name, wanted.forced_down)
+        settlement.fence(session, name, wanted.forced_down)
     return hosts.get(session, name)

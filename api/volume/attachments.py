@@ -96,9 +96,8 @@ def _require_service(call: Call) -> None:
 
 
 def _key(call: Call, attachment_id: str) -> str | None:
-    """A key closes one attachment, not those that the same step makes later."""
     key = call.context.idempotency_key
-    return None if key is None else f"{key}/{attachment_id}"
+    return None if key is None else volume_attachments.own_key(key, attachment_id)
 
 
 def _delete(session: Session, call: Call, attachment_id: str) -> list[VolumeAttachment]:

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -88,6 +89,14 @@ class Attempts:
         self.close(server_id, attempt)
         with self.lock(server_id):
             yield
+
+    def forget(self, older_than_seconds: float, keep: set[str]) -> None:
+        """Drop what was closed so long ago that nothing of it can be under way, but of the servers in ``keep``."""
+        with self._guard:
+            for file in self._directory.glob("*.json"):
+                if file.stem not in keep and time.time() - file.stat().st_mtime >= older_than_seconds:
+                    file.unlink()
+                    self._locks.pop(file.stem, None)
 
     def known(self) -> set[str]:
         """Servers with a closed attempt on this host."""

@@ -132,6 +132,10 @@ class Driver(Protocol):
         """All domains of ours on this host, known by their metadata, not by their names."""
         ...
 
+    def serials(self, server_id: str) -> list[str]:
+        """Of the disks that the guest has now, or will have when it starts; empty where there is none."""
+        ...
+
     def free_device(self, server_id: str) -> str:
         """The next free disk target of a guest: ``vdb``, ``vdc``, ..."""
         ...

@@ -150,6 +150,12 @@ class FakeDriver:
         with self._lock:
             return [domain.state() for domain in self._domains.values()]
 
+    def serials(self, server_id: str) -> list[str]:
+        self.fault("serials", "before")
+        with self._lock:
+            domain = self._domains.get(server_id)
+            return [disk.serial[:20] for disk in domain.guest.disks] if domain is not None else []
+
     def free_device(self, server_id: str) -> str:
         self.fault("free_device", "before")
         with self._lock:

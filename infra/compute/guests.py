@@ -167,7 +167,7 @@ class GuestFiles:
 
     def metadata(self, server_id: str) -> GuestMetadata | None:
         """What the metadata service tells the server: of its latest attempt."""
-        found = sorted(self._attempts(server_id), reverse=True)
+        found = sorted(self.attempts(server_id), reverse=True)
         for attempt in found:
             try:
                 data = (self._directory / server_id / f"guest.{attempt}.json").read_bytes()
@@ -191,12 +191,12 @@ class GuestFiles:
     def remove(self, server_id: str, attempt: int) -> None:
         """Delete the files of this attempt and those before it; with the last of them the server's folder."""
         folder = self._directory / server_id
-        for number in self._attempts(server_id):
+        for number in self.attempts(server_id):
             if number <= attempt:
                 for name in (f"disk.{number}", f"config.{number}"):
                     disks.remove(folder / name)
                 disks.remove(folder / f"guest.{number}.json")
-        if folder.exists() and not self._attempts(server_id):
+        if folder.exists() and not self.attempts(server_id):
             for rest in folder.iterdir():
                 rest.unlink()
             folder.rmdir()
@@ -213,7 +213,8 @@ class GuestFiles:
         except binascii.Error:
             raise BuildAborted("The user data is not base64.", code=400) from None
 
-    def _attempts(self, server_id: str) -> set[int]:
+    def attempts(self, server_id: str) -> set[int]:
+        """Attempts at a server that have files here."""
         folder = self._directory / server_id
         if not folder.exists():
             return set()

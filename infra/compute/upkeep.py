@@ -7,6 +7,9 @@ attempt that the control plane does not expect here, before it takes new work.
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
 
 from infra.compute.attempts import EVERY, Attempts
 from infra.compute.driver import Driver
@@ -19,8 +22,31 @@ from infra.settings import Settings
 
 KEEP_IMAGE_SECONDS = 24 * 3600.0
 """How long an image that no server uses stays in the cache."""
+KEEP_FENCE_SECONDS = 30 * 24 * 3600.0
+"""How long an attempt that was closed here is known: as long as the control plane knows it
+(``infra.db.pruning.TOMBSTONES``)."""
 
 log = logging.getLogger(__name__)
+
+
+class Guest(BaseModel):
+    """A guest as its host sees it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    server_id: str
+    attempt: int
+    power_state: int
+    serials: tuple[str, ...] = ()
+    """Of its disks, 20 characters each."""
+
+
+class Tidied(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+    done: tuple[str, ...]
+    """What was removed or mended, a sentence each."""
+    guests: tuple[Guest, ...]
 
 
 class Upkeep:
@@ -49,14 +75,29 @@ class Upkeep:
         await self._rest.request("PUT", self._path, json=await self._report())
 
     async def settle(self) -> None:
-        """Pay every debt, remove every server that should not be here, and say that the host is ready."""
-        await self.pay()
-        expected = await self._expected()
-        await asyncio.to_thread(self._remove_unexpected, expected)
-        await asyncio.to_thread(self._cache.keep_only, set(expected))
-        for leftover in await asyncio.to_thread(self._network.remove_leftovers):
-            log.info("Removed %s, which no port accounted for.", leftover)
+        """Make the host what it should be, and say that it is ready."""
+        await self.tidy()
         await self._rest.request("PUT", f"{self._path}/ready")
+
+    async def tidy(self) -> Tidied:
+        """Pay every debt and remove all that should not be here, while the host works as ever.
+
+        What is here is read before what should be: a server that comes meanwhile is expected before it has anything.
+        """
+        await self.pay()
+        found = await asyncio.to_thread(self._found)
+        expected = await self._expected()
+        done = []
+        for server_id, attempts in found.items():
+            done += await asyncio.to_thread(self._tidy, server_id, attempts, expected.get(server_id))
+        for server_id, entry in expected.items():
+            done += await asyncio.to_thread(self._mend, server_id, entry)
+        for leftover in await asyncio.to_thread(self._network.remove_leftovers):
+            done.append(f"Removed {leftover}, which no port accounts for.")
+        await asyncio.to_thread(self._attempts.forget, KEEP_FENCE_SECONDS, set(expected))
+        for sentence in done:
+            log.warning("%s", sentence)
+        return Tidied(done=tuple(done), guests=tuple(await asyncio.to_thread(self._guests)))
 
     async def pay(self) -> None:
         """Carry out all the clean-up that this host owes, and say so for each."""
@@ -68,30 +109,36 @@ class Upkeep:
         owed = (await self._rest.request("GET", f"{self._path}/debts"))["debts"]
         return [(debt["server_id"], debt["attempt"], debt["ports"]) for debt in owed]
 
-    async def pay_one(self, server_id: str, attempt: int, ports: list[str]) -> None:
-        current = (await self._expected()).get(server_id)
-        await asyncio.to_thread(self._remove, server_id, attempt, current, ports)
+    async def pay_one(self, server_id: str, attempt: int, ports: Sequence[str] = ()) -> None:
+        await asyncio.to_thread(self._remove, server_id, attempt, ports)
         await self._rest.request("DELETE", f"{self._path}/debts/{server_id}/{attempt}")
         log.info("Removed what attempt %d at server %s had left here.", attempt, server_id)
 
-    async def _expected(self) -> dict[str, int]:
-        """The attempt of each server that the control plane has on this host."""
+    async def _expected(self) -> dict[str, dict[str, Any]]:
+        """Each server that the control plane has on this host (``infra.db.settlement.Expected``)."""
         servers = (await self._rest.request("GET", f"{self._path}/servers"))["servers"]
-        return {entry["server_id"]: entry["attempt"] for entry in servers}
+        return {entry["server_id"]: entry for entry in servers}
 
     async def report_for_ever(self) -> None:
-        """Say every few seconds that the host is there, what its guests do, and pay debts made meanwhile."""
+        """Every few seconds."""
         while True:
             try:
-                answer = await self._rest.request("POST", f"{self._path}/report", json=await self._report())
-                for vni, tunnel_ips in answer["peers"].items():
-                    await asyncio.to_thread(self._network.set_peers, int(vni), tunnel_ips)
-                if answer["debts"]:
-                    await self.pay()
-                await asyncio.to_thread(self._cache.evict, KEEP_IMAGE_SECONDS)
+                await self.report()
             except KilonovaError as error:
                 log.warning("The report of this host did not get through: %s", error.message)
             await asyncio.sleep(self._seconds)
+
+    async def report(self) -> None:
+        """Say that the host is there and what its guests do, and do what the control plane asks for in return."""
+        answer = await self._rest.request("POST", f"{self._path}/report", json=await self._report())
+        for vni, tunnel_ips in answer["peers"].items():
+            await asyncio.to_thread(self._network.set_peers, int(vni), tunnel_ips)
+        if not answer["ready"]:
+            # An operator had said that this host is off: others may have got what it had.
+            await self.settle()
+        elif answer["debts"]:
+            await self.pay()
+        await asyncio.to_thread(self._cache.evict, KEEP_IMAGE_SECONDS)
 
     async def _report(self) -> dict[str, object]:
         report = await asyncio.to_thread(self._driver.report)
@@ -101,18 +148,60 @@ class Upkeep:
             "power_states": {domain.server_id: domain.power_state for domain in domains},
         }
 
-    def _remove_unexpected(self, expected: dict[str, int]) -> None:
-        found = {domain.server_id: domain.attempt for domain in self._driver.domains()}
-        for server_id, attempt in found.items():
-            if expected.get(server_id) != attempt:
-                self._remove(server_id, attempt, expected.get(server_id))
-        for server_id in {*self._network.plugged(), *self._files.servers()} - set(expected):
-            self._remove(server_id, found.get(server_id, 0), None)
+    def _found(self) -> dict[str, set[int]]:
+        """Every server that has anything here, and the attempts that its guest and files tell."""
+        found: dict[str, set[int]] = {}
+        for server_id in (*self._network.plugged(), *self._cache.users()):
+            found[server_id] = set()
+        for server_id in self._files.servers():
+            found.setdefault(server_id, set()).update(self._files.attempts(server_id))
+        for domain in self._driver.domains():
+            found.setdefault(domain.server_id, set()).add(domain.attempt)
+        return found
 
-    def _remove(self, server_id: str, attempt: int, current: int | None, ports: Sequence[str] = ()) -> None:
-        """Remove an attempt; image references, and other ports than those named, if no later attempt lives here."""
+    def _tidy(self, server_id: str, attempts: set[int], entry: dict[str, Any] | None) -> list[str]:
+        """Remove what a server should not have here; one that a verb is working on loses dead attempts only."""
+        if entry is None:
+            self._remove(server_id, max(attempts, default=0))
+            return [f"Removed all that server {server_id} had here, which should not be on this host."]
+        if any(attempt < entry["attempt"] for attempt in attempts):
+            self._remove(server_id, entry["attempt"] - 1)
+            return [f"Removed earlier attempts at server {server_id}, which is here in attempt {entry['attempt']}."]
+        if entry["task_state"] is not None:
+            return []
+        stray = set(self._network.plugged().get(server_id, [])) - set(entry["ports"])
+        with self._attempts.lock(server_id):
+            for port_id in stray:
+                self._network.unplug(server_id, port_id)
+        return [f"Unplugged port {port_id}, which server {server_id} does not have." for port_id in sorted(stray)]
+
+    def _mend(self, server_id: str, entry: dict[str, Any]) -> list[str]:
+        """Without its reference an image that a guest's disk is an overlay of would be evicted."""
+        if entry["task_state"] is not None:
+            return []
+        kept = [image_id for image_id in entry["images"] if self._cache.keep(image_id, server_id)]
+        return [f"Noted that server {server_id} uses image {image_id}." for image_id in kept]
+
+    def _guests(self) -> list[Guest]:
+        return [
+            Guest(
+                server_id=domain.server_id,
+                attempt=domain.attempt,
+                power_state=domain.power_state,
+                serials=tuple(self._driver.serials(domain.server_id)),
+            )
+            for domain in self._driver.domains()
+        ]
+
+    def _remove(self, server_id: str, attempt: int, ports: Sequence[str] = ()) -> None:
+        """Remove an attempt and those before it; all of the server where no later one lives here, else ``ports``.
+
+        Asked under the server's lock: what comes to this host later waits for it.
+        """
         log.info("Removing attempt %d at server %s from this host.", attempt, server_id)
         with self._attempts.undoing(server_id, attempt):
+            entry = self._rest.blocking(self._expected()).get(server_id)
+            current = entry["attempt"] if entry is not None else None
             state = self._driver.state(server_id)
             if state is None or state.attempt <= attempt:
                 self._driver.destroy(server_id)

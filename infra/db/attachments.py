@@ -76,6 +76,7 @@ def begin(
         delete_on_termination=delete_on_termination,
     )
     volume_attachments.attach(session, attachment, project_id)
+    _hold(session, attachment_id, request_id)
     servers.start_action(session, server, request_id, "attach_volume", user_id)
     return Reserved(host=str(server.host), attempt=server.attempt, device=chosen)
 
@@ -116,8 +117,9 @@ def begin_detach(
             f"Invalid volume: Invalid input received: Invalid volume: Unable to detach volume. Volume status must be "
             f"'in-use' and attach_status must be 'attached' to detach. Currently: status: '{volume.status}'."
         )
-    volume.status = "detaching"
+    volume.status, volume.updated_at = "detaching", now()
     session.add(volume)
+    _hold(session, found[0].id, request_id)
     servers.start_action(session, server, request_id, "detach_volume", user_id)
     return Leaving(host=str(server.host), attempt=server.attempt, attachment_id=found[0].id)
 
@@ -133,7 +135,19 @@ def roll_back_detach(session: Session, server_id: str, volume_id: str, request_i
 
 
 def end(session: Session, server_id: str, request_id: str, message: str | None) -> None:
+    """The attach or detach is over, however it ended."""
     servers.finish_action(session, server_id, request_id, message)
+    held = col(AttachmentRow.server_id) == server_id, col(AttachmentRow.op) == request_id
+    for row in session.exec(select(AttachmentRow).where(*held)):
+        row.op = None
+        session.add(row)
+
+
+def _hold(session: Session, attachment_id: str, request_id: str) -> None:
+    row = session.get(AttachmentRow, attachment_id)
+    assert row is not None
+    row.op = request_id
+    session.add(row)
 
 
 def _usable(session: Session, server_id: str, what: str) -> Server:

@@ -10,13 +10,13 @@ from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, Table, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import BindParameter, Table, bindparam, delete, func, insert, or_, select, tuple_, update
 from sqlmodel import Session, col
 
 from infra.db.tables.hosts import ClaimRow, ClosedAttemptRow, HostRow, ServerGroupMemberRow, ServerGroupRow
 from infra.db.tables.servers import ServerRow
 from infra.db.types import now
-from infra.domain.errors import ClaimLost, Fenced
+from infra.domain.errors import ClaimLost, Conflict, Fenced
 from infra.domain.host import Claim
 
 _EVERY_ATTEMPT = -1
@@ -164,16 +164,45 @@ def image_properties(session: Session, hosts: Collection[str] | None = None) -> 
     return found
 
 
-def forget_closed(session: Session, before: datetime) -> int:
+def recount(session: Session, host: str) -> bool:
+    """Make what is counted as claimed of a host what its claims say; True where it was not."""
+    row = session.connection().execute(select(_HOST).where(_HOST.c.name == host).with_for_update()).mappings().first()
+    if row is None:
+        return False
+    held = of_host(session, host)
+    true = {f"{name}_claimed": sum(getattr(claim, name) for claim in held) for name in _RESOURCES}
+    true["servers"] = len(held)
+    if all(row[name] == value for name, value in true.items()):
+        return False
+    changed = update(_HOST).where(_HOST.c.name == host).values(**true, generation=_HOST.c.generation + 1)
+    session.connection().execute(changed)
+    return True
+
+
+def forget_closed(session: Session, before: datetime, limit: int) -> int:
     """Drop tombstones older than any activity that could still run; returns how many."""
-    statement = delete(ClosedAttemptRow).where(col(ClosedAttemptRow.closed_at) < before)
-    return session.connection().execute(statement).rowcount
+    key = _CLOSED.c.server_id, _CLOSED.c.attempt
+    old = session.connection().execute(select(*key).where(_CLOSED.c.closed_at < before).limit(limit)).all()
+    session.connection().execute(delete(_CLOSED).where(tuple_(*key).in_([tuple(row) for row in old])))
+    return len(old)
 
 
-def _lock_server(session: Session, server_id: str) -> None:
+def require_open(session: Session, server_id: str, attempt: int) -> None:
+    """Keep the attempt from being closed until the transaction ends; 0: any attempt at the server.
+
+    Raises:
+        Conflict: AttemptClosed.
+    """
+    _lock_server(session, server_id, shared=True)
+    if _is_closed(session, server_id, attempt):
+        raise Conflict(f"Attempt {attempt} at server {server_id} is over.", kind="AttemptClosed")
+
+
+def _lock_server(session: Session, server_id: str, *, shared: bool = False) -> None:
     # A tombstone and the claim it must stop are different rows that may both not exist yet.
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(server_id, 0))))
+        lock = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
+        session.execute(select(lock(func.hashtextextended(server_id, 0))))
 
 
 def _is_closed(session: Session, server_id: str, attempt: int) -> bool:

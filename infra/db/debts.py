@@ -1,6 +1,7 @@
 """Clean-up that hosts owe: written when a host could not answer, paid by its worker before it takes new work."""
 
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from infra.db.tables.servers import DebtRow
@@ -29,10 +30,17 @@ def pay(session: Session, host: str, server_id: str, attempt: int) -> None:
         session.delete(row)
 
 
-def owed(session: Session, host: str | None = None) -> list[Debt]:
+def forgive(session: Session, host: str) -> None:
+    """Forget what a host owes that will not come back."""
+    session.execute(delete(DebtRow).where(col(DebtRow.host) == host))
+
+
+def owed(session: Session, host: str | None = None, *, server_id: str | None = None) -> list[Debt]:
     query = select(DebtRow).order_by(col(DebtRow.created_at))
     if host is not None:
         query = query.where(col(DebtRow.host) == host)
+    if server_id is not None:
+        query = query.where(col(DebtRow.server_id) == server_id)
     return [
         Debt(host=row.host, server_id=row.server_id, attempt=row.attempt, what=row.what) for row in session.exec(query)
     ]

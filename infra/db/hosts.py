@@ -13,6 +13,7 @@ from sqlalchemy import Update, bindparam, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
+from infra.db import debts
 from infra.db.statements import run
 from infra.db.tables.hosts import AggregateHostRow, AggregateRow, ClaimRow, HostRow
 from infra.db.types import now
@@ -63,19 +64,23 @@ def enrol(session: Session, report: HostReport, *, id: str | None = None) -> Hos
     return get(session, report.name)
 
 
-def report(session: Session, report: HostReport) -> None:
-    """Note that a host is alive, and what it has now.
+def report(session: Session, report: HostReport) -> bool:
+    """Note that a host is alive, and what it has now; False: it has to tidy up before it is ready.
 
     Raises:
         NotFound: it never enrolled, or was deleted.
     """
-    known = session.execute(select(col(HostRow.report)).where(col(HostRow.name) == report.name)).scalar_one_or_none()
-    if known is None:
+    row = session.execute(
+        select(col(HostRow.report), col(HostRow.ready)).where(col(HostRow.name) == report.name)
+    ).one_or_none()
+    if row is None:
         raise NotFound(f"Compute host {report.name} could not be found.")
+    known, ready = row
     if known == report.model_dump(mode="json"):
         _update(session, report.name, reported_at=now())
     else:
         _change(session, report.name, **_of(report))
+    return bool(ready)
 
 
 def set_ready(session: Session, name: str, ready: bool) -> None:
@@ -92,8 +97,21 @@ def disable(session: Session, name: str, reason: str | None = None) -> None:
 
 
 def force_down(session: Session, name: str, forced_down: bool) -> None:
-    """An operator says that the host is fenced: surely off, whatever its worker reported."""
-    _change(session, name, forced_down=forced_down)
+    """An operator says that the host is fenced: surely off, whatever its worker reported; or that it is not any more.
+
+    Where that is new its worker has to tidy up before the host is ready.
+    """
+    row = _row(session, name)
+    if row is None:
+        raise NotFound(f"Compute host {name} could not be found.")
+    if row.forced_down != forced_down:
+        _change(session, name, forced_down=forced_down, ready=False)
+
+
+def is_fenced(session: Session, name: str) -> bool:
+    """True also of a host that was removed: it had nothing left that others could miss."""
+    row = _row(session, name)
+    return row is None or row.forced_down
 
 
 def build_failed(session: Session, name: str) -> None:
@@ -122,6 +140,8 @@ def remove(session: Session, name: str) -> None:
         update(AggregateRow).where(col(AggregateRow.id).in_(ids)).values(generation=col(AggregateRow.generation) + 1)
     )
     session.execute(delete(AggregateHostRow).where(col(AggregateHostRow.host) == name))
+    # Should it come back, it enrols anew and removes all it has.
+    debts.forgive(session, name)
     session.delete(row)
 
 

@@ -1,12 +1,15 @@
 """Keys that workers send with their REST calls, so that a repeat finds its own work and a late one finds none.
 
 The key of an effect is ``<server>/<attempt>/<step>``. A DELETE with a key buries it: a POST with a buried key,
-however late it arrives, is refused.
+however late it arrives, is refused. So is one of an attempt that is closed, whose effects nobody looks for any more.
 """
 
-from sqlalchemy import bindparam
-from sqlmodel import Session
+from datetime import datetime
 
+from sqlalchemy import bindparam, delete
+from sqlmodel import Session, col, select
+
+from infra.db import claims
 from infra.db.statements import Addition, Lookup, run, table_of
 from infra.db.tables.idempotency import IdempotencyRow
 from infra.db.types import now
@@ -22,9 +25,10 @@ def first_use(session: Session, key: str, resource_id: str) -> str | None:
     """Take a key for a resource; returns the id of the resource that an earlier call with this key made.
 
     Raises:
-        Conflict: the key was buried: the attempt it belongs to is over.
+        Conflict: the key was buried, or the attempt it belongs to is over.
     """
     if _ADDITION.add(session, {"key": key, "resource_id": resource_id, "buried": False, "created_at": now()}):
+        claims.require_open(session, *attempt_of(key))
         return None
     row = _BY_KEY.first(session, key)
     assert row is not None, "keys are not removed while they may be used"
@@ -40,6 +44,20 @@ def bury(session: Session, key: str) -> str | None:
     run(session, _BURY, {"buried_key": key})
     row = _BY_KEY.first(session, key)
     return str(row.resource_id) or None if row is not None else None
+
+
+def forget(session: Session, before: datetime, limit: int) -> int:
+    """Drop keys that were first used before then, buried or not; returns how many."""
+    old = session.exec(select(IdempotencyRow.key).where(col(IdempotencyRow.created_at) < before).limit(limit)).all()
+    session.execute(delete(IdempotencyRow).where(col(IdempotencyRow.key).in_(old)))
+    return len(old)
+
+
+def attempt_of(key: str) -> tuple[str, int]:
+    """Server and number of the attempt that a key belongs to; 0 for a key of another form."""
+    server, _, rest = key.partition("/")
+    number = rest.partition("/")[0]
+    return server, int(number) if number.isdecimal() and len(number) < 10 else 0
 
 
 def is_buried(session: Session, key: str) -> bool:

@@ -56,7 +56,7 @@ def _unbind(session: Session, port_id: str, changes: Mapping[str, Any], key: str
     row = ports.row_of(session, port_id, lock=True)
     if key is not None:
         idempotency.bury(session, key)
-        if row.device_id not in ("", _attempt(key)[0]) or _superseded(row.bound_by, key):
+        if row.device_id not in ("", idempotency.attempt_of(key)[0]) or _superseded(row.bound_by, key):
             return ports.get(session, port_id)
     row.bound_by = ""
     return ports.update(session, port_id, {**_UNBOUND, **changes})
@@ -74,7 +74,7 @@ def delete(session: Session, port_id: str, key: str | None) -> None:
 def of_attempt(session: Session, host: str, server_id: str, attempt: int) -> list[str]:
     """Ports that attempts up to this one bound to a host for a server, by id."""
     query = select(PortRow).where(PortRow.device_id == server_id, PortRow.host == host, PortRow.bound_by != "")
-    return sorted(row.id for row in session.exec(query) if _attempt(row.bound_by)[1] <= attempt)
+    return sorted(row.id for row in session.exec(query) if idempotency.attempt_of(row.bound_by)[1] <= attempt)
 
 
 def unbind(session: Session, port_id: str) -> None:
@@ -122,12 +122,5 @@ def _address(ip_address: str, subnet: Subnet, dhcp_ip: str | None) -> NicAddress
 
 def _superseded(bound_by: str, key: str) -> bool:
     """True if a later attempt for the same server holds what ``key`` is about."""
-    holder, asking = _attempt(bound_by), _attempt(key)
+    holder, asking = idempotency.attempt_of(bound_by), idempotency.attempt_of(key)
     return holder[0] == asking[0] and holder[1] > asking[1]
-
-
-def _attempt(key: str) -> tuple[str, int]:
-    """Server and number of the attempt that a key belongs to; 0 for a key of another form."""
-    server, _, rest = key.partition("/")
-    number = rest.partition("/")[0]
-    return server, int(number) if number.isdecimal() and len(number) < 10 else 0

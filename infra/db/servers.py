@@ -246,6 +246,18 @@ def end_verb(
     return True
 
 
+def take_over(session: Session, server_id: str, op: str) -> None:
+    """Hold the server for its repair, whoever held it before."""
+    row = _locked(session, server_id)
+    if row is not None:
+        _write(session, row, op=op)
+
+
+def verb_key(server_id: str, op: str) -> str:
+    """Idempotency key of a verb's beginning: it is buried when the verb is over."""
+    return f"{server_id}/verb/{op}"
+
+
 def place(session: Session, server_id: str, op: str, host: str, attempt: int, zone: str | None) -> bool:
     """Say on which host, and in which attempt, the server is being made."""
     where = {"to_host": host, "in_attempt": attempt, "in_zone": zone or None, "at": now()}

@@ -8,8 +8,7 @@ from sqlmodel import Session, col, select
 
 from infra.db import attachments, claims, debts, hosts, port_bindings, ports, servers, volume_attachments, volumes
 from infra.db.tables.network import NetworkRow, PortRow
-from infra.db.tables.servers import ServerRow
-from infra.domain.errors import BadRequest
+from infra.domain.errors import BadRequest, NotFound
 from infra.domain.server import Server, VmState
 from infra.domain.volume import VolumeAttachment
 
@@ -23,13 +22,23 @@ class Expected(BaseModel):
     attempt: int
     vm_state: str
     task_state: str | None
+    ports: tuple[str, ...]
+    images: tuple[str, ...]
 
 
 def expected(session: Session, host: str) -> list[Expected]:
-    query = select(ServerRow).where(col(ServerRow.host) == host, col(ServerRow.vm_state) != VmState.DELETED)
+    here = servers.list_servers(session, host=host)
+    bound = ports.of_devices(session, [server.id for server in here])
     return [
-        Expected(server_id=row.id, attempt=row.attempt, vm_state=row.vm_state, task_state=row.task_state)
-        for row in session.exec(query)
+        Expected(
+            server_id=server.id,
+            attempt=server.attempt,
+            vm_state=server.vm_state,
+            task_state=server.task_state,
+            ports=tuple(port.id for port in bound[server.id] if port.host == host),
+            images=tuple(image for image in (server.image_id, server.kernel_id, server.ramdisk_id) if image),
+        )
+        for server in here
     ]
 
 
@@ -41,24 +50,80 @@ def owed(session: Session, host: str) -> list[dict[str, Any]]:
     ]
 
 
+def owe(session: Session, debt: debts.Debt) -> None:
+    """Leave the clean-up of an attempt to its host; what its guest could still touch is kept from others."""
+    debts.owe(session, debt)
+    claims.quarantine(session, debt.server_id, debt.attempt)
+    if hosts.is_fenced(session, debt.host):
+        _give_back(session, debt.host, debt.server_id, debt.attempt)
+
+
+def fence(session: Session, host: str, forced_down: bool) -> None:
+    """An operator says that a host is surely off (or is not any more): what it owes can't touch anything, and is given
+    back. The host still owes the clean-up itself, should it come back.
+
+    Raises:
+        NotFound: there is no such host.
+    """
+    hosts.force_down(session, host, forced_down)
+    for debt in debts.owed(session, host) if forced_down else ():
+        _give_back(session, host, debt.server_id, debt.attempt)
+
+
 def settle(session: Session, host: str, server_id: str, attempt: int) -> None:
-    """The host has removed everything of this attempt: what was kept from others is given back.
+    """The host has removed everything of this attempt: what was kept from others is given back."""
+    debts.pay(session, host, server_id, attempt)
+    _give_back(session, host, server_id, attempt)
+
+
+def _give_back(session: Session, host: str, server_id: str, attempt: int) -> None:
+    """Claim, ports with their addresses, and volumes.
 
     Only what the attempt had on this host: a later attempt, here or elsewhere, has ports and attachments of its own.
     """
     server = servers.find(session, server_id)
-    debts.pay(session, host, server_id, attempt)
     claims.release(session, server_id, attempt)
-    kept = {entry.port_id for entry in server.networks if not entry.created} if server else set()
-    for port_id in port_bindings.of_attempt(session, host, server_id, attempt):
-        if port_id in kept:
-            port_bindings.unbind(session, port_id)
-        else:
-            ports.delete(session, port_id)
+    free_ports(session, server, port_bindings.of_attempt(session, host, server_id, attempt))
     for attachment in attachments.of_server(session, server_id):
         if attachment.host == host and attachment.attempt <= attempt:
             volume_attachments.detach(session, attachment.id)
             _end_with_server(session, server, attachment)
+
+
+def release_all(session: Session, server_id: str) -> None:
+    """The server is over: close every attempt at it, and give back all it has left but for what a host still owes.
+
+    After a run that went its way there is nothing left but the claim; after one that was lost there may be ports,
+    attachments and volumes that came when nobody looked for them any more.
+    """
+    claims.release_all(session, server_id)
+    server = servers.find(session, server_id)
+    owing = {debt.host for debt in debts.owed(session, server_id=server_id)}
+    bound = ports.of_devices(session, [server_id])[server_id]
+    free_ports(session, server, [port.id for port in bound if port.host not in owing])
+    for attachment in attachments.of_server(session, server_id):
+        if attachment.host is not None and attachment.host not in owing:
+            volume_attachments.detach(session, attachment.id)
+    if server is not None and server.launched_at is None:
+        for device in server.block_devices:
+            if device.created and device.volume_id is not None:
+                _delete_volume(session, device.volume_id, force=True)
+
+
+def free_ports(session: Session, server: Server | None, port_ids: list[str]) -> None:
+    """Delete the ports, but for the user's own."""
+    kept = {entry.port_id for entry in server.networks if not entry.created} if server else set()
+    for port_id in port_ids:
+        if port_id in kept:
+            port_bindings.unbind(session, port_id)
+        else:
+            ports.delete(session, port_id)
+
+
+def _delete_volume(session: Session, volume_id: str, *, force: bool = False) -> None:
+    """One that is attached, or that snapshots were made of meanwhile, stays."""
+    with contextlib.suppress(BadRequest, NotFound):
+        volumes.begin_delete(session, volume_id, None, force=force)
 
 
 def _end_with_server(session: Session, server: Server | None, attachment: VolumeAttachment) -> None:
@@ -68,9 +133,7 @@ def _end_with_server(session: Session, server: Server | None, attachment: Volume
     device = next((d for d in server.block_devices if d.volume_id == attachment.volume_id), None)
     undone = device is not None and device.created and server.launched_at is None
     if undone or attachment.delete_on_termination or (device is not None and device.delete_on_termination):
-        # A volume that snapshots were made of meanwhile stays.
-        with contextlib.suppress(BadRequest):
-            volumes.begin_delete(session, attachment.volume_id, None)
+        _delete_volume(session, attachment.volume_id)
 
 
 def power_states(session: Session, host: str, states: dict[str, int]) -> None:

@@ -92,6 +92,11 @@ def complete(
     return _attachment(row)
 
 
+def own_key(key: str, attachment_id: str) -> str:
+    """A key closes one attachment, not those that the same step makes later."""
+    return f"{key}/{attachment_id}"
+
+
 def detach(session: Session, attachment_id: str, project_id: str | None = None, *, key: str | None = None) -> None:
     """Remove the attachment and give the volume back.
 

@@ -124,12 +124,18 @@ class HostCache:
                         removed.append(path.name)
         return sorted(set(removed))
 
-    def keep_only(self, server_ids: set[str]) -> None:
-        """Drop the references of all other servers: for a worker's start, when it knows which servers it has."""
-        for folder in list(self._refs.iterdir()):
-            for reference in list(folder.iterdir()):
-                if reference.name not in server_ids:
-                    self.release(folder.name, reference.name)
+    def users(self) -> set[str]:
+        """Servers that use any image."""
+        return {reference.name for folder in self._refs.iterdir() for reference in folder.iterdir()}
+
+    def keep(self, image_id: str, server_id: str) -> bool:
+        """Note that a server uses an image that is here; False: that was known, or the image is not here."""
+        reference = self._reference(image_id, server_id)
+        with self._locked(_checked(image_id), _nothing, shared=True):
+            if reference.exists() or not (self._data / image_id).exists():
+                return False
+            reference.touch()
+            return True
 
     def _reference(self, image_id: str, server_id: str) -> Path:
         folder = self._refs / _checked(image_id)

@@ -6,8 +6,11 @@ SERVER = SearchAttributeKey.for_keyword("KilonovaServer")
 PROJECT = SearchAttributeKey.for_keyword("KilonovaProject")
 HOST = SearchAttributeKey.for_keyword("KilonovaHost")
 PHASE = SearchAttributeKey.for_keyword("KilonovaPhase")
+STUCK = SearchAttributeKey.for_keyword("KilonovaStuck")
+"""The step that does not get through, of a run that must have it done."""
 
-NAMES = tuple(key.name for key in (SERVER, PROJECT, HOST, PHASE))
+KEYS = (SERVER, PROJECT, HOST, PHASE, STUCK)
+NAMES = tuple(key.name for key in KEYS)
 
 
 def initial(server_id: str, project_id: str, phase: str) -> TypedSearchAttributes:

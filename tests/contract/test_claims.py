@@ -189,5 +189,5 @@ def test_image_properties_are_counted_by_host(database: Database) -> None:
 
 def test_old_tombstones_are_forgotten_and_young_ones_kept(database: Database) -> None:
     database.write_now(claims.release, "s", 1)
-    assert database.write_now(claims.forget_closed, now() - timedelta(hours=1)) == 0
-    assert database.write_now(claims.forget_closed, now() + timedelta(hours=1)) == 1
+    assert database.write_now(claims.forget_closed, now() - timedelta(hours=1), 9) == 0
+    assert database.write_now(claims.forget_closed, now() + timedelta(hours=1), 9) == 1

@@ -187,6 +187,7 @@ def test_disks_come_and_go(driver: Driver, make: GuestMaker, running: bool) -> N
     disk = make.disk("vdb")
     driver.attach_disk(guest.server_id, disk)
     driver.attach_disk(guest.server_id, disk)
+    assert driver.serials(guest.server_id).count(disk.serial[:20]) == 1
     assert driver.free_device(guest.server_id) == "vdc"
     with pytest.raises(HostRejected):
         driver.attach_disk(guest.server_id, make.disk("vdb"))

@@ -76,8 +76,13 @@ def test_operators_disable_enable_and_force_down(database: Database) -> None:
     database.write_now(hosts.enable, "a")
     database.write_now(hosts.force_down, "a", True)
     host = _get(database, "a")
-    assert (host.enabled, host.disabled_reason, host.forced_down) == (True, None, True)
-    for change in (hosts.enable, hosts.disable):
+    assert (host.enabled, host.disabled_reason, host.forced_down, host.ready) == (True, None, True, False)
+    database.write_now(hosts.set_ready, "a", True)
+    database.write_now(hosts.force_down, "a", True)
+    assert _get(database, "a").ready, "that it is fenced was known"
+    database.write_now(hosts.force_down, "a", False)
+    assert not database.write_now(hosts.report, report("a"))
+    for change in (hosts.enable, hosts.disable, lambda session, name: hosts.force_down(session, name, True)):
         with pytest.raises(NotFound):
             database.write_now(change, "nobody")
 

@@ -1,27 +1,47 @@
 """What was written down and never started is started, on both databases."""
 
 import uuid
+from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
-from infra.db import snapshots, volumes
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.volume_data import DataRef
+from infra.db import servers, snapshots, volumes
 from infra.db.engine import Database
 from infra.db.types import now
+from infra.domain.flavor import Flavor
+from infra.domain.server import Server, TaskState, VmState
 from infra.domain.volume import Snapshot, Volume
+from workers import sweeper
 from workers.sweeper import sweep
 
 QUOTA = {"volumes": 10, "gigabytes": 100, "snapshots": 10}
 
 
 class Starts:
-    """Takes the starts that a Temporal client would make."""
+    """Takes the starts that a Temporal client would make, and says what became of runs."""
 
-    def __init__(self) -> None:
+    def __init__(self, **runs: WorkflowExecutionStatus) -> None:
         self.ids: list[str] = []
+        self.params: list[Any] = []
+        self.runs = runs
 
     async def start_workflow(self, run: Any, params: Any, *, id: str, **options: Any) -> None:
-        assert options["id_conflict_policy"].name == "USE_EXISTING"
-        assert id == f"{params.kind}/{params.id}"
+        work = isinstance(params, DataRef)
+        assert options["id_conflict_policy"].name == ("USE_EXISTING" if work else "FAIL")
         self.ids.append(id)
+        self.params.append(params)
+
+    def get_workflow_handle(self, id: str) -> Any:
+        async def describe() -> Any:
+            if id not in self.runs:
+                raise RPCError("no such workflow", RPCStatusCode.NOT_FOUND, b"")
+            return SimpleNamespace(status=self.runs[id])
+
+        return SimpleNamespace(describe=describe)
 
 
 def _volume(db: Database) -> str:
@@ -47,3 +67,49 @@ async def test_only_rows_that_ask_for_work_get_a_run(database: Database) -> None
     starts = Starts()
     await sweep(starts, database)  # type: ignore[arg-type]
     assert sorted(starts.ids) == sorted([f"volume/{made}", f"volume/{deleting}", f"snapshot/{snapshot.id}"])
+
+
+LONG_AGO = timedelta(hours=1)
+RUNNING, TERMINATED = WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.TERMINATED
+
+
+def _server(database: Database, since: datetime, **fields: Any) -> str:
+    values = {"vm_state": VmState.BUILDING, "task_state": TaskState.SPAWNING, "op": "req-lost", "reservation_id": "r"}
+    server = Server(
+        id=str(uuid.uuid4()),
+        project_id="p",
+        user_id="u",
+        name="web",
+        hostname="web",
+        flavor=Flavor(id="1", name="tiny", vcpus=1, ram_mb=128, disk_gb=1),
+        image_id=None,
+        created_at=since,
+        updated_at=since,
+        **(values | fields),
+    )
+    database.write_now(servers.insert, server)
+    return server.id
+
+
+async def test_a_server_that_no_run_holds_is_repaired(database: Database) -> None:
+    old = now() - LONG_AGO
+    ended, forgotten, runs = (_server(database, old, launch_index=1) for _ in range(3))
+    _server(database, now())
+    _server(database, old, vm_state=VmState.ACTIVE, task_state=None, op=None)
+    starts = Starts(**{f"server/{ended}": TERMINATED, f"server/{runs}": RUNNING})
+    await sweep(starts, database)  # type: ignore[arg-type]
+    assert sorted(starts.ids) == sorted([f"server/{ended}", f"server/{forgotten}"])
+    assert {params.seen_op for params in starts.params} == {"req-lost"}
+    why = {params.server_id: params.why for params in starts.params}
+    assert why == {ended: "The request was terminated by an operator.", forgotten: sweeper._LOST}
+
+
+async def test_a_server_whose_reservation_still_runs_waits_for_its_boot(database: Database) -> None:
+    first = _server(database, now() - LONG_AGO)
+    second = _server(database, now() - LONG_AGO, launch_index=1)
+    starts = Starts(**{f"reservation/r-{first}": RUNNING})
+    await sweep(starts, database)  # type: ignore[arg-type]
+    assert starts.ids == []
+    starts.runs[f"reservation/r-{first}"] = TERMINATED
+    await sweep(starts, database)  # type: ignore[arg-type]
+    assert sorted(starts.ids) == sorted([f"server/{first}", f"server/{second}"])

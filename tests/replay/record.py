@@ -14,7 +14,7 @@ from typing import Any
 from temporalio.client import WorkflowHandle
 
 from tests.saga import faults
-from tests.saga.scenarios import SCENARIOS, boot
+from tests.saga.scenarios import SCENARIOS, Scenario, boot
 from tests.saga.world import Place, World, temporal_server, until, world
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -76,18 +76,26 @@ OTHERS: dict[str, Callable[[World, Place], Awaitable[str]]] = {
 
 async def record() -> None:
     HISTORIES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder:
-        async with temporal_server("record") as address, world(Path(folder), address, "record", ("a", "b")) as made:
+    with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as another:
+        async with (
+            temporal_server("record", "apart") as address,
+            world(Path(folder), address, "record", ("a", "b")) as made,
+            world(Path(another), address, "apart", ("a",)) as apart,
+        ):
             for scenario in SCENARIOS:
                 if _is_new(scenario.name):
-                    place = await made.place()
-                    await scenario.prepare(made, place)
-                    await scenario.begin(made, place)
-                    await made.settled(place)
-                    await _keep(made, scenario.name, scenario.workflow_id(place))
+                    await _record(apart if scenario.apart else made, scenario)
             for name, run in OTHERS.items():
                 if _is_new(name):
                     await _keep(made, name, await run(made, await made.place()))
+
+
+async def _record(world: World, scenario: Scenario) -> None:
+    place = await world.place()
+    await scenario.prepare(world, place)
+    await scenario.begin(world, place)
+    await world.settled(place)
+    await _keep(world, scenario.name, scenario.workflow_id(place))
 
 
 def _is_new(name: str) -> bool:

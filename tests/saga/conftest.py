@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from temporalio.common import RetryPolicy
 
+from tests.saga import drifting
 from tests.saga.world import World, temporal_server, world
 from workflows import policies
 from workflows.policies import Policy
@@ -43,7 +44,7 @@ def quicker(policy: Policy) -> Policy:
 @pytest.fixture(scope="session")
 async def temporal() -> AsyncIterator[str]:
     """The address of a server that forgets all when it ends."""
-    async with temporal_server("proofs", "hosts") as address:
+    async with temporal_server("proofs", "hosts", "apart") as address:
         yield address
 
 
@@ -51,4 +52,11 @@ async def temporal() -> AsyncIterator[str]:
 async def cloud(temporal: str, quick_policies: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     """Three hosts that work, shared by all runs that need no others."""
     async with world(tmp_path_factory.mktemp("cloud"), temporal, "proofs", ("h1", "h2", "h3")) as made:
+        yield made
+
+
+@pytest.fixture(scope="session")
+async def apart(temporal: str, quick_policies: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    """One host, for runs that see all there is on it."""
+    async with world(tmp_path_factory.mktemp("apart"), temporal, "apart", (drifting.HOST,)) as made:
         yield made

@@ -4,14 +4,20 @@
 before.
 """
 
+import asyncio
+import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 
+from infra.db import repairs
+from infra.db.types import now
+from tests.saga import drifting, faults
 from tests.saga.snapshot import snapshot
-from tests.saga.world import Place, World
+from tests.saga.world import Place, World, until
+from workers import reconciling, sweeper
 
 Check = Callable[[World, Place, dict[str, Any]], Awaitable[None]]
 
@@ -40,9 +46,13 @@ class Scenario:
     forward_only: frozenset[str] = frozenset()
     """Steps after which there is no way back: they are tried until they succeed."""
     local: frozenset[str] = frozenset()
-    shared: frozenset[str] = frozenset()
-    """Steps that another scenario of the workflow has the cases of."""
     deletable: bool = True
+    shielded: bool = False
+    """Nothing tells its steps to stop: a cancel or a delete waits for its end."""
+    apart: bool = False
+    """In a world of its own, one case after the other: what its run does is not one project's."""
+    brief: frozenset[str] = frozenset()
+    """Steps that another scenario of the same workflow takes in every mode."""
 
 
 async def gone(world: World, place: Place, before: dict[str, Any]) -> None:
@@ -171,7 +181,7 @@ BARE = replace(
         *(step for step in BOOT.steps if not step.startswith(("networks.", "volumes."))),
         "host.accept",
     ),
-    shared=frozenset(BOOT.steps),
+    brief=frozenset(BOOT.steps),
     begin=lambda world, place: world.boot(place, status=None, networks="none", block_device_mapping_v2=[]),
     done=active_without_network,
     hosted=frozenset({"host.accept"}),
@@ -189,6 +199,13 @@ async def deleted(world: World, place: Place, before: dict[str, Any]) -> None:
     server = world.server(place)
     assert server is not None
     assert server.vm_state == "deleted"
+    await nothing_left(world, place)
+
+
+async def nothing_left(
+    world: World, place: Place, *, usage: tuple[int, int, int] = (0, 0, 0), user_data: bool = False
+) -> None:
+    """The project has its volume, and what is named."""
     found = await snapshot(world, place)
     for name in world.hosts:
         assert found[name] == {
@@ -201,7 +218,7 @@ async def deleted(world: World, place: Place, before: dict[str, Any]) -> None:
         }
     for name in ("claims", "debts", "ports", "attachments", "tasks", "open runs"):
         assert found[name] == [], name
-    assert (found["usage"], found["addresses"], found["user data"]) == ((0, 0, 0), 0, False)
+    assert (found["usage"], found["addresses"], found["user data"]) == (usage, 0, user_data)
     assert found["volumes"] == [(place.volume_id, "available")]
     assert found["volume data"] == [place.volume_id]
 
@@ -418,4 +435,224 @@ DETACH = Scenario(
     local=frozenset({"attachments.begin_detach", "attachments.end"}),
 )
 
-SCENARIOS = (BOOT, BARE, DELETE, STOP, START, ATTACH, DETACH)
+# -- repairs
+
+
+async def lose(world: World, workflow_id: str, workflow: str, step: str, begin: Callable[[], Awaitable[Any]]) -> None:
+    """A request whose run is terminated after the effect of one of its steps."""
+    tasks: list[asyncio.Task[Any]] = []
+    hang = faults.until_told(lambda: world.handle(workflow_id).terminate(), tasks)
+
+    async def act(n: int, call: faults.Call) -> Any:
+        await call()
+        return await hang(n, call)
+
+    rule = world.faults.add(workflow_id, workflow, step, act)
+    await begin()
+    await until(lambda: rule.calls > 0, 30, lambda: f"{step} was never run")
+    await until(lambda: not world.faults.running.get(workflow_id), 30, lambda: f"{step} still runs")
+    await asyncio.gather(*tasks)
+    world.faults.forget(workflow_id)
+
+
+async def repair(world: World, place: Place) -> httpx.Response:
+    """What the sweeper does about this server, and its attachments, when a while has passed."""
+    started = [
+        await sweeper.repair_server(world.client, held)
+        for held in world.db.read_now(repairs.held_servers, now())
+        if held.server_id == place.server_id
+    ]
+    started += [
+        await sweeper.repair_attachment(world.client, held)
+        for held in world.db.read_now(repairs.held_attachments, now())
+        if held.server_id == place.server_id
+    ]
+    assert started == [True]
+    return httpx.Response(202)
+
+
+async def lost_boot(world: World, place: Place) -> None:
+    """Its guest runs already."""
+    await lose(world, place.workflow_id, "BootServer", "volumes.complete", lambda: world.boot(place))
+
+
+async def boot_undone(world: World, place: Place, before: dict[str, Any]) -> None:
+    """ERROR, with a fault that says who ended it, and nothing left of it; where its host did not do its part, what
+    the guest could touch stays taken until it has."""
+    server = world.server(place)
+    assert server is not None
+    assert (server.status, server.task_state, server.op, server.host) == ("ERROR", None, None, None)
+    assert server.fault is not None
+    assert "terminated by an operator" in server.fault.message
+    found = await snapshot(world, place)
+    for host, attempt in found["debts"]:
+        # A debt that is written down late is of what was removed already, and is paid by looking.
+        if found["claims"]:
+            assert found["claims"] == [(host, attempt, True)]
+            assert (len(found["ports"]), found["addresses"], len(found["attachments"])) == (1, 1, 1)
+        await world.hosts[host].host.upkeep.pay_one(place.server_id, attempt)
+    await nothing_left(world, place, usage=(1, 1, 128), user_data=True)
+    await world.delete(place)
+    await world.settled(place)
+    await nothing_left(world, place)
+
+
+async def lost_delete(world: World, place: Place) -> None:
+    await world.active(place)
+    await lose(world, place.workflow_id, "DeleteServer", "hypervisor.remove", lambda: world.delete(place))
+
+
+async def lost_stop(world: World, place: Place) -> None:
+    """The guest is off, and the row does not say so."""
+    await world.active(place)
+    await lose(world, place.workflow_id, "PowerServer", "hypervisor.power", lambda: world.act(place, "os-stop"))
+
+
+async def as_its_host_sees_it(world: World, place: Place, before: dict[str, Any]) -> None:
+    ports = [(host, bound, "DOWN") for host, bound, _ in before["ports"]]
+    await let_go(world, place, before | {"ports": ports}, ("SHUTOFF", None, 4))
+
+
+async def as_its_row_had_it(world: World, place: Place, before: dict[str, Any]) -> None:
+    await let_go(world, place, before, ("ACTIVE", None, 1))
+
+
+async def let_go(world: World, place: Place, wanted: dict[str, Any], state: tuple[str, None, int]) -> None:
+    server = world.server(place)
+    assert server is not None
+    assert (server.status, server.task_state, server.power_state) == state
+    assert await snapshot(world, place) == wanted | {"tasks": []}
+    path = f"/compute/v2.1/servers/{place.server_id}/os-instance-actions"
+    actions = (await world.call(place, "GET", path, status=200)).json()["instanceActions"]
+    assert {action["action"]: action["message"] for action in actions}["stop"] == "Error"
+    # The next verb finds nobody in its way.
+    await world.act(place, "os-start" if state[0] == "SHUTOFF" else "os-stop")
+    await world.delete(place)
+    await world.settled(place)
+
+
+async def lost_attach(world: World, place: Place) -> None:
+    await boot_without_volume(world, place)
+    await lose(world, _on_volume(place), "AttachVolume", "hypervisor.attach_disk", lambda: world.attach(place))
+
+
+async def attach_undone(world: World, place: Place, before: dict[str, Any]) -> None:
+    await not_attached(world, place, before | {"volumes": [(place.volume_id, "available")], "attachments": []})
+
+
+async def lost_detach(world: World, place: Place) -> None:
+    await boot_and_attach(world, place)
+    await lose(world, _on_volume(place), "DetachVolume", "hypervisor.detach_disk", lambda: world.detach(place))
+
+
+_LOST_SERVER: dict[str, Any] = {
+    "workflow": "RepairServer",
+    "begin": repair,
+    "local": frozenset({"repairs.take_server", "records.end_verb"}),
+    "shielded": True,
+}
+_LOST_ATTACHMENT: dict[str, Any] = {
+    "workflow": "RepairAttachment",
+    "workflow_id": _on_volume,
+    "begin": repair,
+    "steps": ("repairs.take_attachment", "hypervisor.detach_disk", "repairs.end_attachment"),
+    "forward_only": frozenset({"repairs.take_attachment", "hypervisor.detach_disk", "repairs.end_attachment"}),
+    "local": frozenset({"repairs.take_attachment", "repairs.end_attachment"}),
+    "shielded": True,
+}
+LOST = (
+    Scenario(
+        name="lost-boot",
+        prepare=lost_boot,
+        steps=(
+            "repairs.take_server",
+            "records.owe_cleanup",
+            "upkeep.pay",
+            "scheduling.release_all",
+            "records.set_error",
+        ),
+        done=boot_undone,
+        undone=boot_undone,
+        forward_only=frozenset(
+            {"repairs.take_server", "records.owe_cleanup", "scheduling.release_all", "records.set_error"}
+        ),
+        **_LOST_SERVER,
+    ),
+    Scenario(
+        name="lost-delete",
+        prepare=lost_delete,
+        steps=("repairs.take_server",),
+        done=deleted,
+        undone=deleted,
+        forward_only=frozenset({"repairs.take_server"}),
+        brief=frozenset({"repairs.take_server"}),
+        **_LOST_SERVER,
+    ),
+    Scenario(
+        name="lost-stop",
+        prepare=lost_stop,
+        steps=("repairs.take_server", "hypervisor.read_state", "records.end_verb"),
+        done=as_its_host_sees_it,
+        undone=as_its_row_had_it,
+        forward_only=frozenset({"repairs.take_server", "records.end_verb"}),
+        brief=frozenset({"repairs.take_server"}),
+        **_LOST_SERVER,
+    ),
+    Scenario(name="lost-attach", prepare=lost_attach, done=attach_undone, undone=attach_undone, **_LOST_ATTACHMENT),
+    Scenario(
+        name="lost-detach",
+        prepare=lost_detach,
+        done=detached,
+        undone=detached,
+        brief=_LOST_ATTACHMENT["forward_only"],
+        **_LOST_ATTACHMENT,
+    ),
+)
+
+# -- hosts
+
+
+async def reconcile(world: World, place: Place) -> httpx.Response:
+    found = await reconciling.reconcile(world.client, drifting.HOST, f"req-{uuid.uuid4()}")
+    # It answers before it closes.
+    await world.handle(f"host/{drifting.HOST}").result()
+    return httpx.Response(200, json=found.model_dump())
+
+
+async def mended(world: World, place: Place, before: dict[str, Any]) -> None:
+    """All that was wrong is right; the server that was right, and the one that a verb holds, are as they were."""
+    assert drifting.left(world, place) == drifting.MENDED
+    again = (await reconcile(world, place)).json()
+    assert again["mended"] == []
+    world.db.write_now(drifting.forget, place)
+    await world.delete(place)
+    await world.settled(place)
+    await reconcile(world, place)
+    assert drifting.left(world, place)["images"] == []
+
+
+async def mended_by_the_next(world: World, place: Place, before: dict[str, Any]) -> None:
+    """The host did not do its part: the rows are right, and another run does the rest."""
+    found = drifting.left(world, place)
+    rows = ("claims", "counted", "attachments", "ports")
+    assert {name: found[name] for name in rows} == {name: drifting.MENDED[name] for name in rows}
+    await reconcile(world, place)
+    await mended(world, place, before)
+
+
+RECONCILE = Scenario(
+    name="reconcile",
+    workflow="ReconcileHost",
+    workflow_id=lambda place: f"host/{drifting.HOST}",
+    prepare=drifting.plant,
+    begin=reconcile,
+    steps=("upkeep.tidy", "drift.settle"),
+    done=mended,
+    undone=mended_by_the_next,
+    forward_only=frozenset({"drift.settle"}),
+    deletable=False,
+    shielded=True,
+    apart=True,
+)
+
+SCENARIOS = (BOOT, BARE, DELETE, STOP, START, ATTACH, DETACH, *LOST, RECONCILE)

@@ -44,19 +44,17 @@ class Case:
 
 
 def modes(scenario: Scenario, step: str) -> tuple[str, ...]:
+    if step in scenario.brief:
+        return ("fails after", "lands late")
     found: tuple[str, ...] = (*SUCCEEDS, *FAILS)
     stops = STOPS if scenario.deletable else STOPS[:2]
     # A local activity holds its workflow task, so that nothing can tell it to stop.
-    found += tuple(mode for mode in stops if step not in scenario.local or "hangs" not in mode)
+    found += tuple(m for m in stops if "hangs" not in m or (step not in scenario.local and not scenario.shielded))
     return found + (REFUSALS if step in scenario.hosted else ())
 
 
 CASES = [
-    Case(scenario, step, mode)
-    for scenario in SCENARIOS
-    for step in scenario.steps
-    if step not in scenario.shared
-    for mode in modes(scenario, step)
+    Case(scenario, step, mode) for scenario in SCENARIOS for step in scenario.steps for mode in modes(scenario, step)
 ]
 
 
@@ -174,13 +172,15 @@ class Running:
 
 
 @pytest.fixture(scope="session")
-async def outcomes(request: pytest.FixtureRequest, cloud: World) -> AsyncIterator[dict[Case, asyncio.Task[None]]]:
+async def outcomes(
+    request: pytest.FixtureRequest, cloud: World, apart: World
+) -> AsyncIterator[dict[Case, asyncio.Task[None]]]:
     selected = [item.callspec.params["case"] for item in request.session.items if "case" in _params(item)]
-    room = asyncio.Semaphore(AT_ONCE)
+    room, alone = asyncio.Semaphore(AT_ONCE), asyncio.Semaphore(1)
 
     async def one(case: Case) -> None:
-        async with room:
-            await asyncio.wait_for(Running(cloud, case).run(), 120)
+        async with alone if case.scenario.apart else room:
+            await asyncio.wait_for(Running(apart if case.scenario.apart else cloud, case).run(), 120)
 
     started = {case: asyncio.create_task(one(case)) for case in selected if isinstance(case, Case)}
     yield started
@@ -200,12 +200,13 @@ async def test_step(case: Case, outcomes: dict[Case, asyncio.Task[None]]) -> Non
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
-async def test_scenario_names_every_step(scenario: Scenario, cloud: World) -> None:
+async def test_scenario_names_every_step(scenario: Scenario, cloud: World, apart: World) -> None:
     """A step that a workflow gets later must be among the cases."""
-    place = await cloud.place()
-    await scenario.prepare(cloud, place)
-    before = await snapshot(cloud, place)
-    await scenario.begin(cloud, place)
-    await cloud.settled(place)
-    assert set(cloud.faults.steps(scenario.workflow_id(place), scenario.workflow)) == set(scenario.steps)
-    await scenario.done(cloud, place, before)
+    world = apart if scenario.apart else cloud
+    place = await world.place()
+    await scenario.prepare(world, place)
+    before = await snapshot(world, place)
+    await scenario.begin(world, place)
+    await world.settled(place)
+    assert set(world.faults.steps(scenario.workflow_id(place), scenario.workflow)) == set(scenario.steps)
+    await scenario.done(world, place, before)

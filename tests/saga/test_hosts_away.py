@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from activities.base import translate
-from infra.db import hosts
+from infra.db import debts, hosts
 from infra.domain.errors import HostRejected
 from infra.scheduler import service
 from tests.saga import faults
@@ -157,3 +157,35 @@ async def test_a_server_on_a_dead_host_can_be_deleted(two: World, impatient: Non
     await host.host.upkeep.settle()
     two.start_host(str(server.host))
     await gone(two, place, before)
+
+
+async def test_what_a_fenced_host_owes_is_given_back_and_still_owed(two: World, impatient: None) -> None:
+    """An operator says that it is off. When it comes back after all, it removes what others have got meanwhile."""
+    place, later = await two.place(), await two.administrated(await two.place())
+    before = await snapshot(two, place)
+    name = str((await two.active(place)).host)
+    await two.active(later, availability_zone=f"nova:{name}")
+    host, services = two.hosts[name], "/compute/v2.1/os-services"
+    await host.stop()
+    await two.delete(place)
+    await two.settled(place)
+    (shown,) = (await two.as_admin(place, "GET", f"{services}?host={name}"))["services"]
+    assert [place.server_id in sentence for sentence in shown["kilonova:debts"]] == [True]
+    await two.as_admin(place, "PUT", f"{services}/{shown['id']}", {"forced_down": True})
+    found = await snapshot(two, place)
+    assert (found["claims"], found["ports"], found["addresses"], found["attachments"]) == ([], [], 0, [])
+    assert (found["volumes"], found["debts"]) == ([(place.volume_id, "available")], [(name, 1)])
+    assert found[name]["domains"] == [(1, 1)]
+    # What is deleted after that waits for nothing.
+    await two.delete(later)
+    await two.settled(later)
+    assert (await snapshot(two, later))["volumes"] == [(later.volume_id, "available")]
+    # Its worker, which was only cut off, reports again.
+    two.start_host(name)
+    await host.host.upkeep.report()
+    await gone(two, place, before)
+    assert [debt for debt in two.db.read_now(debts.owed) if debt.host == name] == []
+    await two.as_admin(place, "PUT", f"{services}/{shown['id']}", {"forced_down": False})
+    assert not two.db.read_now(hosts.get, name).ready
+    await host.host.upkeep.report()
+    assert two.db.read_now(hosts.get, name).ready

@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -244,6 +244,18 @@ class World:
             assert reply.status_code == status, (reply.status_code, reply.text)
         return reply
 
+    async def administrated(self, place: Place) -> Place:
+        """The same project, in the hands of an administrator."""
+        admin = await self.identity.create_user(uuid.uuid4().hex, PASSWORD)
+        await self.identity.grant(admin.id, place.project_id, "admin")
+        name = next(one.name for one in await self.identity.projects() if one.id == place.project_id)
+        return replace(place, token=await self.identity.password_token(admin.name, PASSWORD, project=name))
+
+    async def as_admin(self, place: Place, method: str, path: str, body: Any = None) -> Any:
+        reply = await self.call(await self.administrated(place), method, path, body)
+        assert reply.is_success, (reply.status_code, reply.text)
+        return reply.json()
+
     async def boot(self, place: Place, *, status: int | None = 202, **fields: Any) -> httpx.Response:
         """Image, one network, an existing volume, config drive and user data."""
         body = boot_body(place) | fields
@@ -420,6 +432,6 @@ async def temporal_server(*namespaces: str) -> AsyncIterator[str]:
         dev_server_existing_path=str(Path(sys.executable).with_name("temporal")),
         dev_server_log_level="error",
         dev_server_extra_args=extra,
-        search_attributes=[attributes.SERVER, attributes.PROJECT, attributes.HOST, attributes.PHASE],
+        search_attributes=attributes.KEYS,
     ) as environment:
         yield environment.client.service_client.config.target_host

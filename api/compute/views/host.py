@@ -6,10 +6,12 @@ before 2.53 have numbers for ids: a stable one is made from the UUID.
 
 import json
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from api.compute.links import micros
+from infra.db.debts import Debt
 from infra.domain.host import Host
 from infra.settings import Settings
 
@@ -45,7 +47,8 @@ def host_id(host: Host, version: int) -> str | int:
     return host.id if version >= UUIDS else number(host)
 
 
-def service(host: Host, version: int, settings: Settings) -> dict[str, Any]:
+def service(host: Host, version: int, settings: Settings, owed: Sequence[Debt] = ()) -> dict[str, Any]:
+    """With ``kilonova:debts``, a sentence each, where the host owes clean-up."""
     shown: dict[str, Any] = {
         "id": host_id(host, version),
         "binary": BINARY,
@@ -58,6 +61,8 @@ def service(host: Host, version: int, settings: Settings) -> dict[str, Any]:
     }
     if version >= 11:
         shown["forced_down"] = host.forced_down
+    if owed:
+        shown["kilonova:debts"] = [f"attempt {d.attempt} at server {d.server_id}: {d.what}" for d in owed]
     return shown
 
 

@@ -145,6 +145,8 @@ def _for_administrators(server: Server, host: Host | None, version: int, setting
         }
     if version >= 16:
         shown["host_status"] = _host_status(host, settings)
+    if server.stuck_undo is not None:
+        shown["kilonova:stuck_undo"] = server.stuck_undo
     return shown
 
 

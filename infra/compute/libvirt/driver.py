@@ -124,6 +124,11 @@ class LibvirtDriver:
             if domain is not None:
                 hotplug.detach(domain, serial, timeout_seconds)
 
+    def serials(self, server_id: str) -> list[str]:
+        with translated("list the server's disks"):
+            domain = self._find(server_id)
+            return hotplug.serials(domain) if domain is not None else []
+
     def free_device(self, server_id: str) -> str:
         with translated("list the server's disks"):
             return hotplug.free_device(self._domain(server_id))

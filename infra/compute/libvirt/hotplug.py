@@ -54,6 +54,15 @@ def detach(domain: libvirt.virDomain, serial: str, timeout_seconds: float) -> No
         time.sleep(_POLL_SECONDS)
 
 
+def serials(domain: libvirt.virDomain) -> list[str]:
+    try:
+        return sorted(_disks(domain, _LIVE if domain.isActive() else _CONFIG))
+    except libvirt.libvirtError as error:
+        if means(error, libvirt.VIR_ERR_NO_DOMAIN):
+            return []
+        raise
+
+
 def free_device(domain: libvirt.virDomain) -> str:
     """The first disk target that neither the definition nor the running guest uses.
 

@@ -56,6 +56,8 @@ class AttachmentRow(SQLModel, table=True):
     delete_on_termination: bool = False
     key: str | None = None
     """The idempotency key that it was made with."""
+    op: str | None = Field(default=None, index=True)
+    """Request id of the attach or detach, to or from a server that is there, which holds it now."""
     attached_at: datetime = Field(sa_type=UtcDateTime)
 
 

@@ -86,3 +86,14 @@ def test_only_ids_become_file_names(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="not a server id"):
         Attempts(tmp_path).close(name, 1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_closed_long_ago_is_forgotten_but_of_servers_that_are_here(tmp_path: Path) -> None:
+    attempts, other = Attempts(tmp_path), str(uuid.UUID(int=2))
+    for server_id in (SERVER, other):
+        attempts.close(server_id, 1)
+    attempts.forget(3600, set())
+    assert attempts.known() == {SERVER, other}
+    attempts.forget(0, {SERVER})
+    assert attempts.known() == {SERVER}
+    attempts.check(other, 1)

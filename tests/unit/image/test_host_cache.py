@@ -155,8 +155,9 @@ def test_what_is_used_stays_and_what_is_not_goes(cache: HostCache) -> None:
     cache.release(IMAGE, "s1")
 
 
-def test_a_start_drops_the_references_of_servers_that_are_gone(cache: HostCache) -> None:
-    for server in ("s1", "s2"):
-        cache.fetch(wire(), server, Source())
-    cache.keep_only({"s2"})
-    assert cache.references(IMAGE) == {"s2"}
+def test_a_reference_that_was_lost_is_put_back(cache: HostCache) -> None:
+    cache.fetch(wire(), "s1", Source())
+    assert not cache.keep(IMAGE, "s1")
+    assert cache.keep(IMAGE, "s2")
+    assert cache.users() == cache.references(IMAGE) == {"s1", "s2"}
+    assert not cache.keep("22222222-2222-4222-8222-222222222222", "s1")

@@ -1,0 +1,41 @@
+"""What the control plane asks of a host beside its servers' steps: the clean-up that the host also does by itself."""
+
+from activities.base import step
+from activities.models import Attempt
+from infra.compute.upkeep import Upkeep
+from infra.temporal.history import History
+
+
+class PayDebt(History):
+    attempt: Attempt
+
+
+class TidyHost(History):
+    host: str
+
+
+class SeenGuest(History):
+    server_id: str
+    attempt: int
+    serials: tuple[str, ...] = ()
+
+
+class TidiedHost(History):
+    done: tuple[str, ...] = ()
+    guests: tuple[SeenGuest, ...] = ()
+
+
+class UpkeepActivities:
+    def __init__(self, upkeep: Upkeep) -> None:
+        self._upkeep = upkeep
+
+    @step("upkeep.pay", because="what is not paid stays owed")
+    async def pay(self, params: PayDebt) -> None:
+        """Remove all that an attempt left here, and settle it with the control plane."""
+        await self._upkeep.pay_one(params.attempt.server_id, params.attempt.number)
+
+    @step("upkeep.tidy", because="what it removes should not be there")
+    async def tidy(self, params: TidyHost) -> TidiedHost:
+        """Pay all debts, remove and mend what is not as it should be, and say which guests there are."""
+        tidied = await self._upkeep.tidy()
+        return TidiedHost(done=tidied.done, guests=tuple(SeenGuest(**guest.model_dump()) for guest in tidied.guests))

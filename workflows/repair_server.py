@@ -1,0 +1,102 @@
+"""The repair of a server that a request holds although its run is over: terminated by an operator, failed, or lost.
+
+A boot is undone to its end, a delete goes on, and after any other verb the row says what the host sees. A delete may
+come at any time.
+"""
+
+from temporalio import workflow
+from temporalio.common import Priority
+from temporalio.exceptions import ActivityError
+
+with workflow.unsafe.imports_passed_through():
+    from activities import repairs
+    from activities.hypervisor import HypervisorActivities, ReadState, SeenState
+    from activities.models import Attempt
+    from activities.records import EndVerb, OweCleanup, RecordsActivities, SetError
+    from activities.repairs import RepairActivities, TakenServer, TakeServer
+    from activities.scheduling import SchedulingActivities, ServerRef
+    from activities.upkeep import PayDebt, UpkeepActivities
+    from infra.domain.server import TaskState, VmState, seen
+    from infra.temporal import attributes
+    from infra.temporal.history import History
+    from workflows import policies
+    from workflows.saga import Saga
+    from workflows.verb import Deletable, DeleteRequest, Outcome
+
+
+class RepairParams(History):
+    server_id: str
+    op: str
+    """The repair's own request id."""
+    seen_op: str | None = None
+    """Request id of the lost run, as the sweeper saw it."""
+    why: str = ""
+    """What became of the run, one sentence for the user."""
+
+
+@workflow.defn(name="RepairServer")
+class RepairServer(Deletable):
+    @workflow.init
+    def __init__(self, params: RepairParams) -> None:
+        super().__init__(params.server_id)
+        self.params = params
+        self.saga = Saga(params.server_id, params.server_id, Priority(priority_key=policies.VERB_PRIORITY))
+
+    @workflow.run
+    async def run(self, params: RepairParams) -> Outcome:
+        # Shielded as a whole: it only ever makes things true, and each part of it ends by itself.
+        outcome: Outcome = await self.shielded(self.repair())
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        self.hand_over()
+        return outcome
+
+    async def repair(self) -> Outcome:
+        params = self.params
+        take = TakeServer(server_id=self.server_id, seen_op=params.seen_op, op=params.op, why=params.why)
+        taken: TakenServer = await self.saga.persist(RepairActivities.take_server, take, policies.RECORD)
+        match taken.kind:
+            case repairs.BOOT:
+                await self.undo_boot(taken)
+            case repairs.VERB:
+                await self.let_go(taken)
+            case repairs.DELETE:
+                request = DeleteRequest(request_id=taken.op, user_id=taken.user_id)
+                self.delete_request = self.delete_request or request
+            case _:
+                return Outcome(state="done")
+        return Outcome(state="repaired", message=params.why)
+
+    async def undo_boot(self, taken: TakenServer) -> None:
+        """What it had done on a host is a debt of that host, which is asked to pay it now."""
+        if taken.host:
+            attempt = Attempt(server_id=self.server_id, number=taken.attempt, host=taken.host)
+            debt = OweCleanup(host=taken.host, server_id=self.server_id, attempt=taken.attempt, what=self.params.why)
+            await self.saga.persist(RecordsActivities.owe_cleanup, debt, policies.UNDO_RECORD)
+            try:
+                await self.saga.run(UpkeepActivities.pay, PayDebt(attempt=attempt), policies.HOST_UNDO, host=taken.host)
+            except ActivityError:
+                workflow.logger.warning("Host %s owes the clean-up of server %s.", taken.host, self.server_id)
+        await self.saga.persist(
+            SchedulingActivities.release_all, ServerRef(server_id=self.server_id), policies.UNDO_RECORD
+        )
+        error = SetError(server_id=self.server_id, op=self.params.op, code=500, message=self.params.why)
+        await self.saga.persist(RecordsActivities.set_error, error, policies.UNDO_RECORD)
+        workflow.upsert_search_attributes([attributes.PHASE.value_set("error")])
+
+    async def let_go(self, taken: TakenServer) -> None:
+        """With the state that the host sees; where it can't say, as it was: its next report corrects that."""
+        end = EndVerb(server_id=self.server_id, op=self.params.op)
+        try:
+            found: SeenState = await self.saga.run(
+                HypervisorActivities.read_state,
+                ReadState(server_id=self.server_id),
+                policies.HOST_UNDO,
+                host=taken.host,
+            )
+        except ActivityError:
+            workflow.logger.warning("Host %s does not say what server %s does.", taken.host, self.server_id)
+        else:
+            task = TaskState(taken.task_state) if taken.task_state else None
+            state = seen(VmState(taken.vm_state), task, found.power_state)
+            end = end.model_copy(update={"vm_state": state, "power_state": found.power_state})
+        await self.saga.persist(RecordsActivities.end_verb, end, policies.RECORD)
