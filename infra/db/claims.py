@@ -7,10 +7,11 @@ every writing transaction has the database to itself.) Claims are numbered by at
 
 from collections import Counter
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, Table, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import BindParameter, Table, and_, bindparam, delete, exists, func, insert, or_, select, update
 from sqlmodel import Session, col
 
 from infra.db.tables.hosts import ClaimRow, ClosedAttemptRow, HostRow, ServerGroupMemberRow, ServerGroupRow
@@ -22,6 +23,8 @@ from infra.domain.host import Claim
 _EVERY_ATTEMPT = -1
 """Tombstone of a server that is gone: attempts of it that were never tried are closed too."""
 _RESOURCES = ("vcpus", "memory_mb", "disk_gb")
+TOTALS = ("vcpus_claimed", "memory_mb_claimed", "disk_gb_claimed", "servers", "generation", "changed")
+"""Columns of a host that every claim changes."""
 
 # Statements of the hot path are made once: SQLAlchemy takes longer to make one than SQLite to run it.
 _HOST: Table = HostRow.__table__  # type: ignore[attr-defined]
@@ -30,21 +33,27 @@ _CLOSED: Table = ClosedAttemptRow.__table__  # type: ignore[attr-defined]
 _server: BindParameter[str] = bindparam("a_server")
 _attempt: BindParameter[int] = bindparam("an_attempt")
 _name: BindParameter[str] = bindparam("a_host")
-_IS_CLOSED = select(_CLOSED.c.attempt).where(
-    _CLOSED.c.server_id == _server, or_(_CLOSED.c.attempt == _attempt, _CLOSED.c.attempt == _EVERY_ATTEMPT)
-)
-_ONE_CLAIM = select(_CLAIM).where(_CLAIM.c.server_id == _server, _CLAIM.c.attempt == _attempt)
-_GROUP_OF = select(col(ServerGroupMemberRow.group_id)).where(col(ServerGroupMemberRow.server_id) == _server)
-_ROOM = (
-    select(
-        _HOST.c.enabled,
-        _HOST.c.ready,
-        _HOST.c.forced_down,
-        *(_HOST.c[f"{name}{suffix}"] for name in _RESOURCES for suffix in ("", "_capacity", "_claimed")),
+_OF_THE_ATTEMPT = and_(_CLAIM.c.server_id == _server, _CLAIM.c.attempt == _attempt)
+_ONE_CLAIM = select(_CLAIM).where(_OF_THE_ATTEMPT)
+_BEFORE = select(
+    exists()
+    .where(
+        _CLOSED.c.server_id == _server, or_(_CLOSED.c.attempt == _attempt, _CLOSED.c.attempt == _EVERY_ATTEMPT)
     )
-    .where(_HOST.c.name == _name)
-    .with_for_update()
+    .label("closed"),
+    exists().where(_OF_THE_ATTEMPT).label("held"),
+    select(col(ServerGroupMemberRow.group_id))
+    .where(col(ServerGroupMemberRow.server_id) == _server)
+    .scalar_subquery()
+    .label("group_id"),
 )
+_LOCK = select(func.pg_advisory_xact_lock(func.hashtextextended(_server, 0)))
+_ROOM = select(
+    _HOST.c.enabled,
+    _HOST.c.ready,
+    _HOST.c.forced_down,
+    *(_HOST.c[f"{name}{suffix}"] for name in _RESOURCES for suffix in ("", "_capacity", "_claimed")),
+).where(_HOST.c.name == _name)
 _COUNT = (
     update(_HOST)
     .where(_HOST.c.name == _name)
@@ -56,9 +65,27 @@ _COUNT = (
         }
     )
 )
+# Checks and takes at once: the row that is locked is looked at again, whatever was committed since the statement began.
+_TAKE = _COUNT.where(
+    _HOST.c.enabled,
+    _HOST.c.ready,
+    ~_HOST.c.forced_down,
+    *(_HOST.c[f"{name}_claimed"] + bindparam(f"more_{name}") <= _HOST.c[f"{name}_capacity"] for name in _RESOURCES),
+    *(bindparam(f"more_{name}") <= _HOST.c[name] for name in _RESOURCES),
+).returning(*(_HOST.c[name] for name in TOTALS))
+_INSERT = insert(_CLAIM)
 
 
-def claim(session: Session, wanted: Claim) -> Claim:
+@dataclass(frozen=True)
+class Granted:
+    """A claim that is held."""
+
+    claim: Claim
+    totals: dict[str, int] | None
+    """``TOTALS`` of its host after it; None if an earlier call made it."""
+
+
+def claim(session: Session, wanted: Claim) -> Granted:
     """Take room on a host for one attempt of a server.
 
     Returns:
@@ -69,16 +96,21 @@ def claim(session: Session, wanted: Claim) -> Claim:
         ClaimLost: the host has no room, may not take the server, or the group's policy forbids it.
     """
     _lock_server(session, wanted.server_id)
-    if _is_closed(session, wanted.server_id, wanted.attempt):
+    connection = session.connection()
+    closed, held, group_id = connection.execute(_BEFORE, _attempt_of(wanted.server_id, wanted.attempt)).one()
+    if closed:
         raise Fenced(f"Attempt {wanted.attempt} of server {wanted.server_id} is closed.")
-    held = get(session, wanted.server_id, wanted.attempt)
-    if held is not None:
-        return held
-    _check_group(session, wanted)
-    _check_room(session, wanted)
-    _count(session, wanted, 1)
-    session.connection().execute(insert(_CLAIM), wanted.model_dump())
-    return wanted
+    if held:
+        mine = get(session, wanted.server_id, wanted.attempt)
+        assert mine is not None
+        return Granted(mine, None)
+    if group_id is not None:
+        _check_group(session, group_id, wanted)
+    totals = connection.execute(_TAKE, _amounts(wanted, 1)).mappings().first()
+    if totals is None:
+        raise ClaimLost(_reason(session, wanted))
+    connection.execute(_INSERT, wanted.model_dump())
+    return Granted(wanted, dict(totals))
 
 
 def release(session: Session, server_id: str, attempt: int) -> Claim | None:
@@ -121,7 +153,7 @@ def quarantine(session: Session, server_id: str, attempt: int) -> Claim | None:
 
 
 def get(session: Session, server_id: str, attempt: int) -> Claim | None:
-    row = session.connection().execute(_ONE_CLAIM, {"a_server": server_id, "an_attempt": attempt}).mappings().first()
+    row = session.connection().execute(_ONE_CLAIM, _attempt_of(server_id, attempt)).mappings().first()
     return None if row is None else Claim.model_validate(dict(row))
 
 
@@ -173,11 +205,11 @@ def forget_closed(session: Session, before: datetime) -> int:
 def _lock_server(session: Session, server_id: str) -> None:
     # A tombstone and the claim it must stop are different rows that may both not exist yet.
     if session.get_bind().dialect.name == "postgresql":
-        session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(server_id, 0))))
+        session.connection().execute(_LOCK, {"a_server": server_id})
 
 
-def _is_closed(session: Session, server_id: str, attempt: int) -> bool:
-    return session.connection().execute(_IS_CLOSED, {"a_server": server_id, "an_attempt": attempt}).first() is not None
+def _attempt_of(server_id: str, attempt: int) -> dict[str, Any]:
+    return {"a_server": server_id, "an_attempt": attempt}
 
 
 def _close(session: Session, server_id: str, attempt: int) -> None:
@@ -187,10 +219,7 @@ def _close(session: Session, server_id: str, attempt: int) -> None:
         session.connection().execute(insert(_CLOSED), tombstone)
 
 
-def _check_group(session: Session, wanted: Claim) -> None:
-    group_id = session.connection().execute(_GROUP_OF, {"a_server": wanted.server_id}).scalar_one_or_none()
-    if group_id is None:
-        return
+def _check_group(session: Session, group_id: str, wanted: Claim) -> None:
     locked = select(col(ServerGroupRow.policy), col(ServerGroupRow.max_server_per_host))
     row = session.execute(locked.where(col(ServerGroupRow.id) == group_id).with_for_update()).first()
     if row is None or row.policy not in ("affinity", "anti-affinity"):
@@ -213,15 +242,17 @@ def of_group(session: Session, group_id: str) -> list[Claim]:
     return _claims(session, col(ClaimRow.server_id).in_(members))
 
 
-def _check_room(session: Session, wanted: Claim) -> None:
+def _reason(session: Session, wanted: Claim) -> str:
+    """Why a host did not take a claim, as far as can be told a moment later."""
     row = session.connection().execute(_ROOM, {"a_host": wanted.host}).mappings().first()
     if row is None or not row["enabled"] or not row["ready"] or row["forced_down"]:
-        raise ClaimLost(f"Host {wanted.host} takes no servers now.")
+        return f"Host {wanted.host} takes no servers now."
     for name in _RESOURCES:
         asked = getattr(wanted, name)
         free = min(row[f"{name}_capacity"] - row[f"{name}_claimed"], row[name])
         if asked > free:
-            raise ClaimLost(f"Host {wanted.host} has no room: {asked} {name} asked, {max(free, 0)} left.")
+            return f"Host {wanted.host} has no room: {asked} {name} asked, {max(free, 0)} left."
+    return f"Host {wanted.host} had no room a moment ago."
 
 
 def _give_back(session: Session, held: Claim) -> None:
@@ -230,8 +261,12 @@ def _give_back(session: Session, held: Claim) -> None:
 
 
 def _count(session: Session, claim: Claim, sign: int) -> None:
+    session.connection().execute(_COUNT, _amounts(claim, sign))
+
+
+def _amounts(claim: Claim, sign: int) -> dict[str, Any]:
     amounts = {f"more_{name}": sign * getattr(claim, name) for name in _RESOURCES}
-    session.connection().execute(_COUNT, {"a_host": claim.host, "more_servers": sign, **amounts})
+    return {"a_host": claim.host, "more_servers": sign, **amounts}
 
 
 def _where(statement: Any, claim: Claim) -> Any:

@@ -91,6 +91,8 @@ class Host(BaseModel):
     reported_at: datetime
     created_at: datetime
     generation: int = 0
+    changed: int = 0
+    """Number of its latest change, among those of all hosts."""
     vcpus_claimed: int = 0
     memory_mb_claimed: int = 0
     disk_gb_claimed: int = 0

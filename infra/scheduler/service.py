@@ -15,6 +15,7 @@ from infra.domain.host import Claim
 from infra.domain.placement import Claimed, Explanation, PlacementGroup, PlacementRequest, Unplaceable
 from infra.scheduler.explain import explain
 from infra.scheduler.select import select
+from infra.scheduler.table import HostTable
 from infra.scheduler.warm import WarmTable
 from infra.settings import SchedulerSettings
 
@@ -44,8 +45,12 @@ class Scheduler:
         """
         began = time.monotonic()
         since, lost = began - _STALE_SECONDS, 0
+        looked_up = not request.hints
         for _ in range(_ROUNDS):
-            ranked, explanation = await self._choose(request, since)
+            # Most servers are in no group and name no other: only a claim that is lost makes sure.
+            placed = request if looked_up else await self._db.read(_placed, request)
+            looked_up = False
+            ranked, explanation = self._choose(await self._warm.get(since), placed)
             if not ranked and self._warm.read_at >= began:
                 held = await self._db.read(claims.get, request.server_id, attempt)
                 if held is None:
@@ -57,26 +62,25 @@ class Scheduler:
                 except ClaimLost:
                     lost += 1
                     continue
-                if won.host in ranked:
-                    self._warm.note(won)
+                self._warm.note(won)
+                chosen = won.claim.host
                 return Claimed(
-                    host=won.host,
-                    explanation=explanation.model_copy(update={"chosen": won.host, "lost_races": lost}),
+                    host=chosen,
+                    explanation=explanation.model_copy(update={"chosen": chosen, "lost_races": lost}),
                 )
             since = time.monotonic()
         raise Unavailable(f"{lost} claims were lost to other requests.")
 
     async def dry_run(self, request: PlacementRequest) -> Explanation:
         """Where a server would go now, and why not elsewhere. Claims nothing."""
-        ranked, explanation = await self._choose(request, time.monotonic())
+        placed = await self._db.read(_placed, request)
+        ranked, explanation = self._choose(await self._warm.get(time.monotonic()), placed)
         return explanation.model_copy(update={"chosen": ranked[0] if ranked else None})
 
-    async def _choose(self, request: PlacementRequest, since: float) -> tuple[tuple[str, ...], Explanation]:
-        table = await self._warm.get(since)
-        placed = await self._db.read(_placed, request)
-        selection = select(table, placed, self._options)
+    def _choose(self, table: HostTable, request: PlacementRequest) -> tuple[tuple[str, ...], Explanation]:
+        selection = select(table, request, self._options)
         # Told at once: the table changes under the next await.
-        return selection.ranked, explain(table, placed, selection)
+        return selection.ranked, explain(table, request, selection)
 
 
 def _placed(session: Session, request: PlacementRequest) -> PlacementRequest:

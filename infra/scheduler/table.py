@@ -60,6 +60,7 @@ _COLUMNS: dict[str, tuple[Any, Callable[[Host], Any]]] = {
     "usable": (np.bool_, lambda host: host.enabled and host.ready and not host.forced_down),
     "reported_at": (np.float64, lambda host: host.reported_at.timestamp()),
     "generation": (np.int64, lambda host: host.generation),
+    "changed": (np.int64, lambda host: host.changed),
     "name_hash": (np.uint64, lambda host: stable_hash(host.name)),
 }
 
@@ -85,6 +86,7 @@ class HostTable:
     usable: Mask
     reported_at: Floats
     generation: NDArray[np.int64]
+    changed: NDArray[np.int64]
     name_hash: NDArray[np.uint64]
 
     def __init__(
@@ -154,19 +156,23 @@ class HostTable:
         for key, count in counts.items():
             self.image_properties.setdefault(key, np.zeros(len(self), np.int64))[row] = count
 
-    def add_claim(self, claim: Claim) -> None:
-        """Note a claim made here, until the host's row is read again."""
+    def set_totals(self, claim: Claim, totals: Mapping[str, int]) -> None:
+        """What is claimed of a host after ``claim``, unless a later state is known already."""
         row = self.rows.get(claim.host)
-        if row is None:
+        if row is None or totals["generation"] <= self.generation[row]:
             return
-        self.vcpus_claimed[row] += claim.vcpus
-        self.memory_mb_claimed[row] += claim.memory_mb
-        self.disk_gb_claimed[row] += claim.disk_gb
-        self.servers[row] += 1
+        if totals["generation"] > self.generation[row] + 1:
+            # Something else changed before: the host is read again, as it is not known up to this change.
+            totals = {**totals, "changed": int(self.changed[row])}
+        for name, value in totals.items():
+            getattr(self, name)[row] = value
         for key in claim.image_properties.items():
             self.image_properties.setdefault(key, np.zeros(len(self), np.int64))[row] += 1
-        # The claim may be in the columns already: no generation of the database's is this one.
-        self.generation[row] = -1
+
+    def change_of(self, name: str) -> int | None:
+        """Number of the change up to which a host is known."""
+        row = self.rows.get(name)
+        return None if row is None else int(self.changed[row])
 
     def by_kind(self, predicate: Callable[[Kind], bool]) -> Mask:
         """Mask of the hosts whose kind satisfies ``predicate``."""

@@ -14,7 +14,7 @@ from tests.contract.hosts_help import INVENTORY, add, check_sums, claim, group
 
 
 def _claim(db: Database, wanted: Claim) -> Claim:
-    return db.write_now(claims.claim, wanted)
+    return db.write_now(claims.claim, wanted).claim
 
 
 def test_a_claim_is_held_and_counted_and_bumps_the_generation(database: Database) -> None:

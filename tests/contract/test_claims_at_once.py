@@ -108,7 +108,7 @@ def test_members_claimed_at_once_never_share_a_host_under_anti_affinity(database
     def work(db: Database, number: int) -> None:
         for host in names:
             try:
-                placed.append(db.write_now(claims.claim, claim(members[number], host)).host)
+                placed.append(db.write_now(claims.claim, claim(members[number], host)).claim.host)
                 return
             except ClaimLost:
                 continue

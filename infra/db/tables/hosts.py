@@ -6,10 +6,15 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index
+from sqlalchemy import BigInteger, Column, Index
 from sqlmodel import Field, SQLModel
 
+from infra.db.changes import Change
 from infra.db.types import Json, UtcDateTime
+
+
+def _change() -> Any:
+    return Column(BigInteger, nullable=False, index=True, default=Change(), onupdate=Change())
 
 
 class HostRow(SQLModel, table=True):
@@ -25,6 +30,8 @@ class HostRow(SQLModel, table=True):
     reported_at: datetime = Field(sa_type=UtcDateTime)
     created_at: datetime = Field(sa_type=UtcDateTime)
     generation: int = 0
+    changed: int = Field(default=None, sa_column=_change())
+    """Grows with every change but a report that says nothing new: caches read on from where they were."""
     vcpus: int
     memory_mb: int
     disk_gb: int
@@ -36,6 +43,15 @@ class HostRow(SQLModel, table=True):
     disk_gb_claimed: int = 0
     servers: int = 0
     build_failures: int = 0
+
+
+class RemovedHostRow(SQLModel, table=True):
+    """A host that was there: caches learn from it that it is no more."""
+
+    __tablename__ = "removed_hosts"
+
+    name: str = Field(primary_key=True)
+    changed: int = Field(default=None, sa_column=_change())
 
 
 class AggregateRow(SQLModel, table=True):

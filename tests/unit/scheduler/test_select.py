@@ -126,11 +126,20 @@ def test_a_table_changed_step_by_step_is_the_table_made_at_once() -> None:
     assert np.array_equal(table.in_aggregates(lambda made: True), [False, True, True, True])
 
 
-def test_a_claim_noted_is_counted_until_the_host_is_read_again() -> None:
-    table = _table(host("a"))
-    table.add_claim(Claim(server_id="s", host="a", attempt=1, vcpus=2, memory_mb=512, disk_gb=3))
-    figures = (table.vcpus_claimed, table.memory_mb_claimed, table.disk_gb_claimed, table.servers, table.generation)
-    assert [int(column[0]) for column in figures] == [2, 512, 3, 1, -1]
-    table.add_claim(Claim(server_id="s", host="unknown", attempt=1, vcpus=2, memory_mb=512, disk_gb=3))
-    table.update([host("a", generation=7)])
-    assert [int(column[0]) for column in (table.vcpus_claimed, table.generation)] == [0, 7]
+def test_what_is_left_after_a_claim_is_counted_unless_more_is_known() -> None:
+    table = _table(host("a", generation=7, changed=70))
+    claim = Claim(server_id="s", host="a", attempt=1, vcpus=2, memory_mb=512, disk_gb=3)
+    totals = {"vcpus_claimed": 6, "memory_mb_claimed": 512, "disk_gb_claimed": 3, "servers": 3}
+    table.set_totals(claim, {**totals, "generation": 8, "changed": 80})
+    assert (table.vcpus_claimed[0], table.memory_mb_claimed[0], table.disk_gb_claimed[0], table.servers[0]) == (
+        6,
+        512,
+        3,
+        3,
+    )
+    assert table.change_of("a") == 80
+    table.set_totals(claim, {**totals, "vcpus_claimed": 4, "generation": 7, "changed": 90})
+    assert table.vcpus_claimed[0] == 6, "an older state replaced a later one"
+    table.set_totals(claim, {**totals, "vcpus_claimed": 8, "generation": 10, "changed": 100})
+    assert table.vcpus_claimed[0] == 8
+    assert table.change_of("a") == 80, "what happened in between would never be read"
