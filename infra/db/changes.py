@@ -1,8 +1,8 @@
 """A number that grows with every change of a host, so that a cache reads only what changed since it last looked.
 
-On PostgreSQL it is the number of the writing transaction: a sequence would be drawn before the commit, so that a reader
-could see a later number first and never the earlier one. Whoever reads notes before which number nothing is still being
-written (``Horizon``), and reads from there on the next time. On SQLite, where writers wait for each other, it is counted.
+On PostgreSQL it is the number of the writing transaction: a sequence would be drawn before the commit, so that a
+reader could see a later number first and never the earlier one. Whoever reads notes before which number nothing is
+still being written (``Horizon``), and reads on from there. On SQLite, where writers wait for each other, it is counted.
 """
 
 from typing import Any
@@ -11,7 +11,8 @@ from sqlalchemy import BigInteger
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import ColumnElement
 
-_LATEST = "SELECT coalesce(max(n), 0){} FROM (SELECT max(changed) n FROM hosts UNION ALL SELECT max(changed) FROM removed_hosts)"
+_ALL = "SELECT max(changed) AS n FROM hosts UNION ALL SELECT max(changed) FROM removed_hosts"
+_LATEST = f"SELECT coalesce(max(n), 0) FROM ({_ALL})"
 
 
 class Change(ColumnElement[int]):
@@ -35,7 +36,7 @@ def _change(element: Change, compiler: Any, **options: Any) -> str:
 
 @compiles(Change, "sqlite")
 def _count(element: Change, compiler: Any, **options: Any) -> str:
-    return f"({_LATEST.format(' + 1')})"
+    return f"({_LATEST}) + 1"
 
 
 @compiles(Horizon, "postgresql")
@@ -45,4 +46,4 @@ def _horizon(element: Horizon, compiler: Any, **options: Any) -> str:
 
 @compiles(Horizon, "sqlite")
 def _latest(element: Horizon, compiler: Any, **options: Any) -> str:
-    return f"({_LATEST.format('')})"
+    return f"({_LATEST})"

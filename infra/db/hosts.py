@@ -195,7 +195,7 @@ def changes(session: Session, since: int) -> Changes:
     connection = session.connection()
     # First: what is written between the two is read twice rather than never.
     horizon = connection.execute(_HORIZON).scalar_one()
-    changed = {name: number for name, number in connection.execute(_CHANGED, {"since": since})}
+    changed = {row[0]: row[1] for row in connection.execute(_CHANGED, {"since": since})}
     removed = connection.execute(_REMOVED, {"since": since}).scalars().all()
     return Changes(horizon, changed, frozenset(removed))
 
