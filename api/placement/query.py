@@ -10,7 +10,7 @@ from infra.domain.errors import BadRequest
 from infra.domain.host import Aggregate, Host
 from infra.domain.placement import RESOURCE_CLASSES
 
-_COLUMNS = {"VCPU": "vcpus", "MEMORY_MB": "memory_mb", "DISK_GB": "disk_gb"}
+COLUMNS = {"VCPU": "vcpus", "MEMORY_MB": "memory_mb", "DISK_GB": "disk_gb", "PCPU": "pcpus"}
 DISABLED = "COMPUTE_STATUS_DISABLED"
 """Trait of hosts that an operator disabled."""
 
@@ -93,7 +93,7 @@ def traits(host: Host) -> frozenset[str]:
 
 def room(host: Host, resource: str) -> int:
     """The most that one consumer could get now."""
-    column = _COLUMNS[resource]
+    column = COLUMNS[resource]
     free: int = getattr(host.report.inventory.capacity, column) - getattr(host, f"{column}_claimed")
     largest: int = getattr(host.report.inventory.largest, column)
     return min(free, largest)

@@ -14,16 +14,18 @@ from typing import Any
 from sqlalchemy import BindParameter, Table, and_, bindparam, delete, exists, func, insert, or_, select, true, update
 from sqlmodel import Session, col
 
+from infra.db import claimed_cells
 from infra.db.tables.hosts import ClaimRow, ClosedAttemptRow, HostRow, ServerGroupMemberRow, ServerGroupRow
 from infra.db.tables.servers import ServerRow
 from infra.db.types import now
 from infra.domain.errors import ClaimLost, Fenced
 from infra.domain.host import Claim
+from infra.domain.numa import NumaWish
 
 _EVERY_ATTEMPT = -1
 """Tombstone of a server that is gone: attempts of it that were never tried are closed too."""
-_RESOURCES = ("vcpus", "memory_mb", "disk_gb")
-TOTALS = ("vcpus_claimed", "memory_mb_claimed", "disk_gb_claimed", "servers", "generation", "changed")
+_RESOURCES = ("vcpus", "memory_mb", "disk_gb", "pcpus")
+TOTALS = (*(f"{name}_claimed" for name in _RESOURCES), "servers", "generation", "changed")
 """Columns of a host that every claim changes."""
 
 # Statements of the hot path are made once: SQLAlchemy takes longer to make one than SQLite to run it.
@@ -68,8 +70,16 @@ _TAKE = _COUNT.where(
     _HOST.c.enabled,
     _HOST.c.ready,
     ~_HOST.c.forced_down,
-    *(_HOST.c[f"{name}_claimed"] + bindparam(f"more_{name}") <= _HOST.c[f"{name}_capacity"] for name in _RESOURCES),
-    *(bindparam(f"more_{name}") <= _HOST.c[name] for name in _RESOURCES),
+    *(
+        or_(
+            bindparam(f"more_{name}") == 0,
+            and_(
+                _HOST.c[f"{name}_claimed"] + bindparam(f"more_{name}") <= _HOST.c[f"{name}_capacity"],
+                bindparam(f"more_{name}") <= _HOST.c[name],
+            ),
+        )
+        for name in _RESOURCES
+    ),
 ).returning(*(_HOST.c[name] for name in TOTALS))
 _INSERT = insert(_CLAIM)
 # On PostgreSQL, where each statement is a round trip, the usual claim is one: of a server in no group.
@@ -87,11 +97,14 @@ class Granted:
 
     claim: Claim
     totals: dict[str, int] | None
-    """``TOTALS`` of its host after it; None if an earlier call made it."""
+    """``TOTALS`` of its host after it; None if an earlier call made it, or if they are not all that it changed."""
 
 
-def claim(session: Session, wanted: Claim) -> Granted:
+def claim(session: Session, wanted: Claim, topology: NumaWish | None = None) -> Granted:
     """Take room on a host for one attempt of a server.
+
+    Args:
+        topology: what the server asks of the host's NUMA cells; the claim says which it got.
 
     Returns:
         The claim this attempt holds: the one wanted, or the one that an earlier call with this attempt got.
@@ -101,7 +114,7 @@ def claim(session: Session, wanted: Claim) -> Granted:
         ClaimLost: the host has no room, may not take the server, or the group's policy forbids it.
     """
     _lock_server(session, wanted.server_id)
-    totals = _claim_at_once(session, wanted) if _is_postgresql(session) else None
+    totals = _claim_at_once(session, wanted) if topology is None and _is_postgresql(session) else None
     if totals is None:
         connection = session.connection()
         closed, held, group_id = connection.execute(_BEFORE, _attempt_of(wanted.server_id, wanted.attempt)).one()
@@ -116,8 +129,13 @@ def claim(session: Session, wanted: Claim) -> Granted:
         taken = connection.execute(_TAKE, _amounts(wanted, 1)).mappings().first()
         if taken is None:
             raise ClaimLost(_reason(session, wanted))
-        totals = dict(taken)
+        if topology is not None:
+            wanted = wanted.model_copy(update={"numa": claimed_cells.place(session, wanted.host, topology)})
         connection.execute(_INSERT, wanted.model_dump())
+        if topology is not None:
+            claimed_cells.recount(session, wanted.host)
+            return Granted(wanted, None)
+        totals = dict(taken)
     return Granted(wanted, totals)
 
 
@@ -270,7 +288,7 @@ def _reason(session: Session, wanted: Claim) -> str:
     for name in _RESOURCES:
         asked = getattr(wanted, name)
         free = min(row[f"{name}_capacity"] - row[f"{name}_claimed"], row[name])
-        if asked > free:
+        if asked and asked > free:
             return f"Host {wanted.host} has no room: {asked} {name} asked, {max(free, 0)} left."
     return f"Host {wanted.host} had no room a moment ago."
 
@@ -278,6 +296,8 @@ def _reason(session: Session, wanted: Claim) -> str:
 def _give_back(session: Session, held: Claim) -> None:
     session.execute(_where(delete(ClaimRow), held))
     _count(session, held, -1)
+    if held.numa:
+        claimed_cells.recount(session, held.host)
 
 
 def _count(session: Session, claim: Claim, sign: int) -> None:

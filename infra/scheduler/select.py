@@ -26,6 +26,7 @@ from infra.scheduler.filters.io_ops import IoOpsFilter
 from infra.scheduler.filters.isolated_hosts import IsolatedHostsFilter
 from infra.scheduler.filters.metrics import MetricsFilter
 from infra.scheduler.filters.num_instances import NumInstancesFilter
+from infra.scheduler.filters.numa_topology import NUMATopologyFilter
 from infra.scheduler.filters.requested_host import RequestedHostFilter
 from infra.scheduler.filters.retry import RetryFilter
 from infra.scheduler.filters.same_host import SameHostFilter
@@ -69,6 +70,7 @@ FILTERS: tuple[filtering.Filter, ...] = (
     ImagePropertiesFilter(),
     ComputeCapabilitiesFilter(),
     MetricsFilter(),
+    NUMATopologyFilter(),
 )
 """All filters, cheap and decisive ones first."""
 
@@ -78,6 +80,7 @@ FORCED = frozenset(
         "RequestedHostFilter",
         "RetryFilter",
         "CapacityFilter",
+        "NUMATopologyFilter",
         "ServerGroupAntiAffinityFilter",
         "ServerGroupAffinityFilter",
     }

@@ -58,7 +58,7 @@ class Scheduler:
                 ranked = (held.host,)
             for host in ranked[:_CANDIDATES]:
                 try:
-                    won = await self._db.write(claims.claim, _claim(request, host, attempt))
+                    won = await self._db.write(claims.claim, _claim(request, host, attempt), request.topology)
                 except ClaimLost:
                     lost += 1
                     continue

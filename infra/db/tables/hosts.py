@@ -35,12 +35,16 @@ class HostRow(SQLModel, table=True):
     vcpus: int
     memory_mb: int
     disk_gb: int
+    pcpus: int = 0
     vcpus_capacity: int
     memory_mb_capacity: int
     disk_gb_capacity: int
+    pcpus_capacity: int = 0
     vcpus_claimed: int = 0
     memory_mb_claimed: int = 0
     disk_gb_claimed: int = 0
+    pcpus_claimed: int = 0
+    numa_used: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(Json, nullable=False, default=list))
     servers: int = 0
     build_failures: int = 0
 
@@ -105,6 +109,8 @@ class ClaimRow(SQLModel, table=True):
     vcpus: int
     memory_mb: int
     disk_gb: int
+    pcpus: int = 0
+    numa: list[dict[str, Any]] = Field(default_factory=list, sa_type=Json)
     image_properties: dict[str, str] = Field(sa_type=Json)
     quarantined: bool = False
 

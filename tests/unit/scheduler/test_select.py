@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 
 from infra.domain.host import Claim
+from infra.domain.numa import CellUse, CellWish, HostCell, NumaWish
 from infra.domain.placement import PlacementGroup
 from infra.scheduler.explain import explain
 from infra.scheduler.select import select
@@ -124,6 +125,19 @@ def test_a_table_changed_step_by_step_is_the_table_made_at_once() -> None:
     kvm = [kind.hypervisor_type == "KVM" for kind in (table.kinds[code] for code in table.kind)]
     assert kvm == [False, False, False, True]
     assert np.array_equal(table.in_aggregates(lambda made: True), [False, True, True, True])
+
+
+def test_states_of_cells_that_no_host_is_in_are_forgotten_and_answers_stay_right() -> None:
+    cell = HostCell(id=0, dedicated=(0, 1), memory_mb=10**6)
+    wish = NumaWish(cells=(CellWish(vcpus=(0,), memory_mb=1),), dedicated=True)
+    table = _table(host("a", numa=(cell,)), host("b", numa=(cell,)))
+    for number in range(3000):
+        taken = (0, 1) if number % 2 else (1,)
+        table.update([host("a", numa=(cell,), numa_used=(CellUse(id=0, dedicated=taken, memory_mb=number),))])
+        if number % 500 in (0, 1):
+            assert table.fits_topology(wish).tolist() == [not number % 2, True]
+    assert len(table._topologies) < 1500
+    assert table.fits_topology(wish).tolist() == [False, True]
 
 
 def test_what_is_left_after_a_claim_is_counted_unless_more_is_known() -> None:
