@@ -11,84 +11,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, Table, and_, bindparam, delete, exists, func, insert, or_, select, true, update
+from sqlalchemy import delete, insert, select, update
 from sqlmodel import Session, col
 
-from infra.db import claimed_cells
-from infra.db.tables.hosts import ClaimRow, ClosedAttemptRow, HostRow, ServerGroupMemberRow, ServerGroupRow
+from infra.db import claim_statements as sql
+from infra.db import claimed_cells, explanations
+from infra.db.tables.hosts import ClaimRow, ClosedAttemptRow, ServerGroupMemberRow, ServerGroupRow
 from infra.db.tables.servers import ServerRow
 from infra.db.types import now
 from infra.domain.errors import ClaimLost, Fenced
 from infra.domain.host import Claim
 from infra.domain.numa import NumaWish
-
-_EVERY_ATTEMPT = -1
-"""Tombstone of a server that is gone: attempts of it that were never tried are closed too."""
-_RESOURCES = ("vcpus", "memory_mb", "disk_gb", "pcpus")
-TOTALS = (*(f"{name}_claimed" for name in _RESOURCES), "servers", "generation", "changed")
-"""Columns of a host that every claim changes."""
-
-# Statements of the hot path are made once: SQLAlchemy takes longer to make one than SQLite to run it.
-_HOST: Table = HostRow.__table__  # type: ignore[attr-defined]
-_CLAIM: Table = ClaimRow.__table__  # type: ignore[attr-defined]
-_CLOSED: Table = ClosedAttemptRow.__table__  # type: ignore[attr-defined]
-_server: BindParameter[str] = bindparam("a_server")
-_attempt: BindParameter[int] = bindparam("an_attempt")
-_name: BindParameter[str] = bindparam("a_host")
-_OF_THE_ATTEMPT = and_(_CLAIM.c.server_id == _server, _CLAIM.c.attempt == _attempt)
-_ONE_CLAIM = select(_CLAIM).where(_OF_THE_ATTEMPT)
-_BEFORE = select(
-    exists()
-    .where(_CLOSED.c.server_id == _server, or_(_CLOSED.c.attempt == _attempt, _CLOSED.c.attempt == _EVERY_ATTEMPT))
-    .label("closed"),
-    exists().where(_OF_THE_ATTEMPT).label("held"),
-    select(col(ServerGroupMemberRow.group_id))
-    .where(col(ServerGroupMemberRow.server_id) == _server)
-    .scalar_subquery()
-    .label("group_id"),
-)
-_LOCK = select(func.pg_advisory_xact_lock(func.hashtextextended(_server, 0)))
-_ROOM = select(
-    _HOST.c.enabled,
-    _HOST.c.ready,
-    _HOST.c.forced_down,
-    *(_HOST.c[f"{name}{suffix}"] for name in _RESOURCES for suffix in ("", "_capacity", "_claimed")),
-).where(_HOST.c.name == _name)
-_COUNT = (
-    update(_HOST)
-    .where(_HOST.c.name == _name)
-    .values(
-        {
-            **{f"{name}_claimed": _HOST.c[f"{name}_claimed"] + bindparam(f"more_{name}") for name in _RESOURCES},
-            "servers": _HOST.c.servers + bindparam("more_servers"),
-            "generation": _HOST.c.generation + 1,
-        }
-    )
-)
-# Checks and takes at once: the row that is locked is looked at again, whatever was committed since the statement began.
-_TAKE = _COUNT.where(
-    _HOST.c.enabled,
-    _HOST.c.ready,
-    ~_HOST.c.forced_down,
-    *(
-        or_(
-            bindparam(f"more_{name}") == 0,
-            and_(
-                _HOST.c[f"{name}_claimed"] + bindparam(f"more_{name}") <= _HOST.c[f"{name}_capacity"],
-                bindparam(f"more_{name}") <= _HOST.c[name],
-            ),
-        )
-        for name in _RESOURCES
-    ),
-).returning(*(_HOST.c[name] for name in TOTALS))
-_INSERT = insert(_CLAIM)
-# On PostgreSQL, where each statement is a round trip, the usual claim is one: of a server in no group.
-_before = _BEFORE.cte("before")
-_usual = select(true()).where(~_before.c.closed, ~_before.c.held, _before.c.group_id.is_(None))
-_took = _TAKE.where(_usual.exists()).cte("took")
-_new = [bindparam(f"new_{column.name}", type_=column.type) for column in _CLAIM.columns]
-_made = insert(_CLAIM).from_select(_CLAIM.columns.keys(), select(*_new).select_from(_took)).cte("made")
-_AT_ONCE = select(*(_took.c[name] for name in TOTALS)).add_cte(_made)
 
 
 @dataclass(frozen=True)
@@ -100,10 +33,13 @@ class Granted:
     """``TOTALS`` of its host after it; None if an earlier call made it, or if they are not all that it changed."""
 
 
-def claim(session: Session, wanted: Claim, topology: NumaWish | None = None) -> Granted:
+def claim(
+    session: Session, wanted: Claim, topology: NumaWish | None = None, explanation: dict[str, Any] | None = None
+) -> Granted:
     """Take room on a host for one attempt of a server.
 
     Args:
+        explanation: why this host, kept with the claim.
         topology: what the server asks of the host's NUMA cells; the claim says which it got.
 
     Returns:
@@ -114,36 +50,45 @@ def claim(session: Session, wanted: Claim, topology: NumaWish | None = None) -> 
         ClaimLost: the host has no room, may not take the server, or the group's policy forbids it.
     """
     _lock_server(session, wanted.server_id)
-    totals = _claim_at_once(session, wanted) if topology is None and _is_postgresql(session) else None
-    if totals is None:
-        connection = session.connection()
-        closed, held, group_id = connection.execute(_BEFORE, _attempt_of(wanted.server_id, wanted.attempt)).one()
-        if closed:
-            raise Fenced(f"Attempt {wanted.attempt} of server {wanted.server_id} is closed.")
-        if held:
-            mine = get(session, wanted.server_id, wanted.attempt)
-            assert mine is not None
-            return Granted(mine, None)
-        if group_id is not None:
-            _check_group(session, group_id, wanted)
-        taken = connection.execute(_TAKE, _amounts(wanted, 1)).mappings().first()
-        if taken is None:
-            raise ClaimLost(_reason(session, wanted))
-        if topology is not None:
-            wanted = wanted.model_copy(update={"numa": claimed_cells.place(session, wanted.host, topology)})
-        connection.execute(_INSERT, wanted.model_dump())
-        if topology is not None:
-            claimed_cells.recount(session, wanted.host)
-            return Granted(wanted, None)
-        totals = dict(taken)
-    return Granted(wanted, totals)
+    if topology is None and _is_postgresql(session):
+        totals = _claim_at_once(session, wanted, explanation)
+        if totals is not None:
+            return Granted(wanted, totals)
+    connection = session.connection()
+    closed, held, group_id = connection.execute(sql.BEFORE, _attempt_of(wanted.server_id, wanted.attempt)).one()
+    if closed:
+        raise Fenced(f"Attempt {wanted.attempt} of server {wanted.server_id} is closed.")
+    if held:
+        mine = get(session, wanted.server_id, wanted.attempt)
+        assert mine is not None
+        return Granted(mine, None)
+    if group_id is not None:
+        _check_group(session, group_id, wanted)
+    taken = connection.execute(sql.TAKE, _amounts(wanted, 1)).mappings().first()
+    if taken is None:
+        raise ClaimLost(_reason(session, wanted))
+    if topology is not None:
+        wanted = wanted.model_copy(update={"numa": claimed_cells.place(session, wanted.host, topology)})
+    connection.execute(sql.INSERT, wanted.model_dump())
+    if explanation is not None:
+        explanations.keep(session, wanted.server_id, wanted.attempt, explanation)
+    if topology is None:
+        return Granted(wanted, dict(taken))
+    claimed_cells.recount(session, wanted.host)
+    return Granted(wanted, None)
 
 
-def _claim_at_once(session: Session, wanted: Claim) -> dict[str, int] | None:
+def _claim_at_once(session: Session, wanted: Claim, explanation: dict[str, Any] | None) -> dict[str, int] | None:
     """Totals of the host; None if nothing was done, for a reason that the careful way finds."""
     new = {f"new_{name}": value for name, value in wanted.model_dump().items()}
-    parameters = {**_attempt_of(wanted.server_id, wanted.attempt), **_amounts(wanted, 1), **new}
-    row = session.connection().execute(_AT_ONCE, parameters).mappings().first()
+    parameters = {
+        **_attempt_of(wanted.server_id, wanted.attempt),
+        **_amounts(wanted, 1),
+        **new,
+        **explanations.parameters(wanted.server_id, wanted.attempt, explanation or {}),
+        "explained": explanation is not None,
+    }
+    row = session.connection().execute(sql.AT_ONCE, parameters).mappings().first()
     return None if row is None else dict(row)
 
 
@@ -164,7 +109,8 @@ def release(session: Session, server_id: str, attempt: int) -> Claim | None:
 def release_all(session: Session, server_id: str) -> list[Claim]:
     """Close every attempt of a server, future ones too, and give back what they hold but for quarantined claims."""
     _lock_server(session, server_id)
-    _close(session, server_id, _EVERY_ATTEMPT)
+    _close(session, server_id, sql.EVERY_ATTEMPT)
+    explanations.forget(session, server_id)
     held = [claim for claim in of_server(session, server_id) if not claim.quarantined]
     # By host name, so that two transactions never wait for each other's hosts.
     for claim in sorted(held, key=lambda claim: claim.host):
@@ -187,7 +133,7 @@ def quarantine(session: Session, server_id: str, attempt: int) -> Claim | None:
 
 
 def get(session: Session, server_id: str, attempt: int) -> Claim | None:
-    row = session.connection().execute(_ONE_CLAIM, _attempt_of(server_id, attempt)).mappings().first()
+    row = session.connection().execute(sql.ONE_CLAIM, _attempt_of(server_id, attempt)).mappings().first()
     return None if row is None else Claim.model_validate(dict(row))
 
 
@@ -239,7 +185,7 @@ def forget_closed(session: Session, before: datetime) -> int:
 def _lock_server(session: Session, server_id: str) -> None:
     # A tombstone and the claim it must stop are different rows that may both not exist yet.
     if _is_postgresql(session):
-        session.connection().execute(_LOCK, {"a_server": server_id})
+        session.connection().execute(sql.LOCK, {"a_server": server_id})
 
 
 def _is_postgresql(session: Session) -> bool:
@@ -251,10 +197,10 @@ def _attempt_of(server_id: str, attempt: int) -> dict[str, Any]:
 
 
 def _close(session: Session, server_id: str, attempt: int) -> None:
-    known = select(_CLOSED.c.attempt).where(_CLOSED.c.server_id == server_id, _CLOSED.c.attempt == attempt)
+    known = select(sql.CLOSED.c.attempt).where(sql.CLOSED.c.server_id == server_id, sql.CLOSED.c.attempt == attempt)
     if session.connection().execute(known).first() is None:
         tombstone = {"server_id": server_id, "attempt": attempt, "closed_at": now()}
-        session.connection().execute(insert(_CLOSED), tombstone)
+        session.connection().execute(insert(sql.CLOSED), tombstone)
 
 
 def _check_group(session: Session, group_id: str, wanted: Claim) -> None:
@@ -282,10 +228,10 @@ def of_group(session: Session, group_id: str) -> list[Claim]:
 
 def _reason(session: Session, wanted: Claim) -> str:
     """Why a host did not take a claim, as far as can be told a moment later."""
-    row = session.connection().execute(_ROOM, {"a_host": wanted.host}).mappings().first()
+    row = session.connection().execute(sql.ROOM, {"a_host": wanted.host}).mappings().first()
     if row is None or not row["enabled"] or not row["ready"] or row["forced_down"]:
         return f"Host {wanted.host} takes no servers now."
-    for name in _RESOURCES:
+    for name in sql.RESOURCES:
         asked = getattr(wanted, name)
         free = min(row[f"{name}_capacity"] - row[f"{name}_claimed"], row[name])
         if asked and asked > free:
@@ -301,11 +247,11 @@ def _give_back(session: Session, held: Claim) -> None:
 
 
 def _count(session: Session, claim: Claim, sign: int) -> None:
-    session.connection().execute(_COUNT, _amounts(claim, sign))
+    session.connection().execute(sql.COUNT, _amounts(claim, sign))
 
 
 def _amounts(claim: Claim, sign: int) -> dict[str, Any]:
-    amounts = {f"more_{name}": sign * getattr(claim, name) for name in _RESOURCES}
+    amounts = {f"more_{name}": sign * getattr(claim, name) for name in sql.RESOURCES}
     return {"a_host": claim.host, "more_servers": sign, **amounts}
 
 
@@ -314,5 +260,5 @@ def _where(statement: Any, claim: Claim) -> Any:
 
 
 def _claims(session: Session, *where: Any) -> list[Claim]:
-    query = select(_CLAIM).where(*where).order_by(_CLAIM.c.server_id, _CLAIM.c.attempt)
+    query = select(sql.CLAIM).where(*where).order_by(sql.CLAIM.c.server_id, sql.CLAIM.c.attempt)
     return [Claim.model_validate(dict(row)) for row in session.connection().execute(query).mappings()]

@@ -8,11 +8,11 @@ import time
 
 from sqlmodel import Session
 
-from infra.db import claims, groups
+from infra.db import claims, explanations, groups
 from infra.db.engine import Database
-from infra.domain.errors import ClaimLost, Unavailable
+from infra.domain.errors import ClaimLost, NotFound, Unavailable
 from infra.domain.host import Claim
-from infra.domain.placement import Claimed, Explanation, PlacementGroup, PlacementRequest, Unplaceable
+from infra.domain.placement import Claimed, Explanation, PlacementGroup, PlacementRequest, ServerGroup, Unplaceable
 from infra.scheduler.explain import explain
 from infra.scheduler.select import select
 from infra.scheduler.table import HostTable
@@ -52,22 +52,22 @@ class Scheduler:
             looked_up = False
             ranked, explanation = self._choose(await self._warm.get(since), placed)
             if not ranked and self._warm.read_at >= began:
-                held = await self._db.read(claims.get, request.server_id, attempt)
+                refusal = explanation.model_copy(update={"lost_races": lost})
+                held = await self._db.write(_held_or_refused, request.server_id, attempt, refusal)
                 if held is None:
-                    raise Unplaceable(explanation.model_copy(update={"lost_races": lost}))
+                    raise Unplaceable(refusal)
                 ranked = (held.host,)
             for host in ranked[:_CANDIDATES]:
+                explanation = explanation.model_copy(update={"chosen": host, "lost_races": lost})
+                told = explanation.model_dump(mode="json")
                 try:
-                    won = await self._db.write(claims.claim, _claim(request, host, attempt), request.topology)
+                    won = await self._db.write(claims.claim, _claim(request, host, attempt), request.topology, told)
                 except ClaimLost:
                     lost += 1
                     continue
                 self._warm.note(won)
-                chosen = won.claim.host
-                return Claimed(
-                    host=chosen,
-                    explanation=explanation.model_copy(update={"chosen": chosen, "lost_races": lost}),
-                )
+                held_there = explanation.model_copy(update={"chosen": won.claim.host})
+                return Claimed(host=won.claim.host, explanation=held_there)
             since = time.monotonic()
         raise Unavailable(f"{lost} claims were lost to other requests.")
 
@@ -83,11 +83,19 @@ class Scheduler:
         return selection.ranked, explain(table, request, selection)
 
 
+def _held_or_refused(session: Session, server_id: str, attempt: int, refusal: Explanation) -> Claim | None:
+    """The claim that an earlier call got for the attempt; where there is none, why there is none is kept."""
+    held = claims.get(session, server_id, attempt)
+    if held is None:
+        explanations.keep(session, server_id, attempt, refusal.model_dump(mode="json"))
+    return held
+
+
 def _placed(session: Session, request: PlacementRequest) -> PlacementRequest:
     """The request with what the database knows of its group and of the servers that its hints name."""
     hinted = {*request.hinted_servers("same_host"), *request.hinted_servers("different_host")}
     located = claims.hosts_of(session, hinted) if hinted else {}
-    group = groups.of_server(session, request.server_id)
+    group = groups.of_server(session, request.server_id) or _hinted_group(session, request)
     if group is None:
         return request.model_copy(update={"server_hosts": located}) if located else request
     others = {(claim.server_id, claim.host) for claim in claims.of_group(session, group.id)}
@@ -98,6 +106,17 @@ def _placed(session: Session, request: PlacementRequest) -> PlacementRequest:
         hosts=tuple(sorted(host for server_id, host in others if server_id != request.server_id)),
     )
     return request.model_copy(update={"server_hosts": located, "group": placement})
+
+
+def _hinted_group(session: Session, request: PlacementRequest) -> ServerGroup | None:
+    """The group that a server which is not there yet would be in."""
+    hint = request.hints.get("group")
+    if not isinstance(hint, str):
+        return None
+    try:
+        return groups.get(session, hint, project_id=request.project_id)
+    except NotFound:
+        return None
 
 
 def _claim(request: PlacementRequest, host: str, attempt: int) -> Claim:

@@ -255,4 +255,4 @@ def test_groups_refuse_unknown_policies_and_rules(database: Database, policy: st
 def test_capacity_is_what_placement_calls_it() -> None:
     inventory = INVENTORY.model_copy(update={"reserved_memory_mb": 192, "ram_allocation_ratio": 1.5})
     assert inventory.capacity.model_dump() == {"vcpus": 8, "memory_mb": 12000, "disk_gb": 100, "pcpus": 0}
-    assert inventory.largest.model_dump() == {"vcpus": 4, "memory_mb": 8192, "disk_gb": 100}
+    assert inventory.largest.model_dump() == {"vcpus": 4, "memory_mb": 8192, "disk_gb": 100, "pcpus": 0}

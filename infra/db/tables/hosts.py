@@ -115,6 +115,16 @@ class ClaimRow(SQLModel, table=True):
     quarantined: bool = False
 
 
+class PlacementExplanationRow(SQLModel, table=True):
+    """Why an attempt at a server went where it went."""
+
+    __tablename__ = "placement_explanations"
+
+    server_id: str = Field(primary_key=True)
+    attempt: int = Field(primary_key=True)
+    explanation: dict[str, Any] = Field(sa_type=Json)
+
+
 class ClosedAttemptRow(SQLModel, table=True):
     """An attempt whose claim was released, or never came: a claim that arrives late is refused."""
 

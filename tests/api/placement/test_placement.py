@@ -257,7 +257,7 @@ async def test_candidates_are_hosts_with_room(admin: Caller, world: Database) ->
 
 async def test_names_of_classes_and_traits(admin: Caller, world: Database) -> None:
     shown = await admin("/resource_classes")
-    assert [entry["name"] for entry in shown["resource_classes"]] == ["VCPU", "MEMORY_MB", "DISK_GB"]
+    assert [entry["name"] for entry in shown["resource_classes"]] == ["VCPU", "MEMORY_MB", "DISK_GB", "PCPU"]
     await admin("/resource_classes/FPGA", status=404)
     assert (await admin("/traits"))["traits"] == ["COMPUTE_STATUS_DISABLED", "CUSTOM_GOLD"]
     assert (await admin("/traits?name=startswith:CUSTOM"))["traits"] == ["CUSTOM_GOLD"]
