@@ -66,10 +66,10 @@ def summary(host: Host, version: int) -> dict[str, Any]:
     return shown
 
 
-def candidate(host: Host, resources: dict[str, int], version: int) -> dict[str, Any]:
+def candidate(host: Host, resources: dict[str, int], suffixes: list[str], version: int) -> dict[str, Any]:
     if version < 12:
         return {"allocations": [{"resource_provider": {"uuid": host.id}, "resources": resources}]}
     shown: dict[str, Any] = {"allocations": {host.id: {"resources": resources}}}
     if version >= 34:
-        shown["mappings"] = {"": [host.id]}
+        shown["mappings"] = {suffix: [host.id] for suffix in suffixes}
     return shown

@@ -7,8 +7,9 @@ from sqlmodel import Session
 from infra.db import claims, groups, hosts
 from infra.db.engine import Database
 from infra.domain.host import Claim, HostReport, Inventory
-from infra.domain.numa import HostCell
+from infra.domain.numa import CellWish, HostCell, NumaWish
 
+PINNED = NumaWish(cells=(CellWish(vcpus=(0, 1), memory_mb=512),), dedicated=True)
 INVENTORY = Inventory(vcpus=4, memory_mb=8192, disk_gb=100, cpu_allocation_ratio=2.0)
 
 

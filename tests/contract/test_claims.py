@@ -11,7 +11,7 @@ from infra.db.types import now
 from infra.domain.errors import ClaimLost, Fenced
 from infra.domain.host import Claim
 from infra.domain.numa import CellWish, NumaWish
-from tests.contract.hosts_help import INVENTORY, add, add_pinning, check_sums, claim, group, pinned
+from tests.contract.hosts_help import INVENTORY, PINNED, add, add_pinning, check_sums, claim, group, pinned
 
 
 def _claim(db: Database, wanted: Claim) -> Claim:
@@ -64,9 +64,6 @@ def test_cpus_are_overcommitted_up_to_the_ratio_and_no_further(database: Databas
     database.write_now(claims.release, "s0", 1)
     _claim(database, claim("s2", "a", vcpus=4))
     check_sums(database)
-
-
-PINNED = NumaWish(cells=(CellWish(vcpus=(0, 1), memory_mb=512),), dedicated=True)
 
 
 def test_cpus_of_its_own_are_one_servers_until_it_gives_them_back(database: Database) -> None:
