@@ -4,10 +4,12 @@ from sqlmodel import Session
 
 from activities.base import step
 from activities.models import Attempt, Instance
-from infra.db import keypairs, servers
+from infra.db import claims, keypairs, servers
 from infra.db.engine import Database
 from infra.domain.errors import Fenced, NotFound
+from infra.domain.extra_specs import numa_wish
 from infra.domain.flavor import Keypair
+from infra.domain.numa import GuestCell
 from infra.domain.server import Server
 from infra.temporal.history import History
 
@@ -54,7 +56,13 @@ def _instance(session: Session, params: GetInstance) -> Instance:
         availability_zone=server.availability_zone,
         launch_index=server.launch_index,
         reservation_id=server.reservation_id,
+        numa=_numa(session, server, params.attempt.number),
     )
+
+
+def _numa(session: Session, server: Server, attempt: int) -> tuple[GuestCell, ...]:
+    claim = claims.get(session, server.id, attempt) if numa_wish(server.flavor) else None
+    return claim.numa if claim else ()
 
 
 def _key(session: Session, server: Server) -> Keypair | None:

@@ -1,5 +1,6 @@
 """History models that several steps share."""
 
+from infra.domain.numa import GuestCell
 from infra.temporal.history import History
 from infra.temporal.sealed import Sealed
 
@@ -82,3 +83,5 @@ class Instance(History):
     availability_zone: str | None = None
     launch_index: int = 0
     reservation_id: str = ""
+    numa: tuple[GuestCell, ...] = ()
+    """Which CPUs and memory of the host the guest has, if its flavor asks."""

@@ -80,6 +80,10 @@ class HostSettings(_Group):
     vxlan_port: int = 4789
     interface_prefix: str = "kn"
     """First letters (at most 3) of every bridge, tap, veth and namespace this host makes."""
+    cpu_dedicated_set: str = ""
+    """CPUs that servers with ``hw:cpu_policy=dedicated`` get to themselves: ``2-15,^8``. None: no such server fits."""
+    cpu_shared_set: str = ""
+    """CPUs for all others; default those that are not dedicated."""
     cpu_allocation_ratio: float = 16.0
     ram_allocation_ratio: float = 1.0
     disk_allocation_ratio: float = 1.0

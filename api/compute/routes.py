@@ -15,6 +15,7 @@ from api.compute import (
     metadata,
     network_views,
     odds,
+    placement,
     quota_sets,
     server_actions,
     server_groups,
@@ -50,6 +51,7 @@ RESOURCES = (
     aggregates,
     server_groups,
     image_proxy,
+    placement,
     odds,
 )
 

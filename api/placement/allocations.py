@@ -7,7 +7,7 @@ from sqlmodel import Session
 
 from api.auth import AdminDep, ReaderDep
 from api.deps import ServicesDep
-from api.placement import query, views
+from api.placement import groups, query, views
 from api.placement.microversion import Version, since
 from infra.db import aggregates, claims, hosts, servers
 from infra.domain.errors import BadRequest, Conflict, Forbidden, NotFound
@@ -15,16 +15,12 @@ from infra.domain.host import Claim, Host
 from infra.domain.server import Server
 
 router = APIRouter()
-# The first version that knows each filter.
-_FILTERS = {"resources": 10, "limit": 16, "required": 17, "member_of": 21, "in_tree": 31}
 
 
 @router.get("/allocation_candidates")
 async def candidates(request: Request, found: ServicesDep, context: AdminDep, version: Version) -> dict[str, Any]:
     since(version, 10)
-    wanted = query.read(request, [name for name, first in _FILTERS.items() if version >= first])
-    if not wanted.resources:
-        raise BadRequest("Invalid query string parameters: 'resources' is a required property")
+    wanted = groups.read(request, version)
     memberships = query.memberships(await found.db.read(aggregates.list_all))
     selected = [
         host
@@ -32,7 +28,9 @@ async def candidates(request: Request, found: ServicesDep, context: AdminDep, ve
         if wanted.selects(host, memberships.get(host.name, frozenset()))
     ][: wanted.limit]
     return {
-        "allocation_requests": [views.candidate(host, wanted.resources, version) for host in selected],
+        "allocation_requests": [
+            views.candidate(host, wanted.resources, list(wanted.groups), version) for host in selected
+        ],
         "provider_summaries": {host.id: views.summary(host, version) for host in selected},
     }
 

@@ -5,12 +5,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fastapi import Request
+from starlette.datastructures import QueryParams
 
 from infra.domain.errors import BadRequest
 from infra.domain.host import Aggregate, Host
 from infra.domain.placement import RESOURCE_CLASSES
 
-_COLUMNS = {"VCPU": "vcpus", "MEMORY_MB": "memory_mb", "DISK_GB": "disk_gb"}
+COLUMNS = {"VCPU": "vcpus", "MEMORY_MB": "memory_mb", "DISK_GB": "disk_gb", "PCPU": "pcpus"}
 DISABLED = "COMPUTE_STATUS_DISABLED"
 """Trait of hosts that an operator disabled."""
 
@@ -29,7 +30,6 @@ class Query:
     name: str | None = None
     uuid: str | None = None
     in_tree: str | None = None
-    limit: int | None = None
 
     def selects(self, host: Host, aggregates: frozenset[str]) -> bool:
         own = traits(host)
@@ -55,6 +55,11 @@ def read(request: Request, allowed: Iterable[str]) -> Query:
     unknown = sorted(set(parameters) - set(allowed))
     if unknown:
         raise BadRequest(f"Invalid query string parameters: {unknown[0][:60]!r} is not one of {sorted(allowed)}.")
+    return of(parameters)
+
+
+def of(parameters: QueryParams) -> Query:
+    """What these parameters, all of them known, ask. Raises BadRequest: a value has a wrong form."""
     required, forbidden = _required(parameters.getlist("required"))
     member_of, not_member_of = _member_of(parameters.getlist("member_of"))
     return Query(
@@ -66,7 +71,6 @@ def read(request: Request, allowed: Iterable[str]) -> Query:
         name=parameters.get("name"),
         uuid=parameters.get("uuid"),
         in_tree=parameters.get("in_tree"),
-        limit=_limit(parameters.get("limit")),
     )
 
 
@@ -93,7 +97,7 @@ def traits(host: Host) -> frozenset[str]:
 
 def room(host: Host, resource: str) -> int:
     """The most that one consumer could get now."""
-    column = _COLUMNS[resource]
+    column = COLUMNS[resource]
     free: int = getattr(host.report.inventory.capacity, column) - getattr(host, f"{column}_claimed")
     largest: int = getattr(host.report.inventory.largest, column)
     return min(free, largest)
@@ -143,7 +147,7 @@ def _member_of(values: list[str]) -> tuple[tuple[frozenset[str], ...], frozenset
     return tuple(wanted), frozenset(unwanted)
 
 
-def _limit(text: str | None) -> int | None:
+def limit(text: str | None) -> int | None:
     if text is None:
         return None
     if not re.fullmatch(r"[1-9]\d{0,8}", text):

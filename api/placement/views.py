@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any
 
-from api.placement.query import traits
+from api.placement.query import COLUMNS, traits
 from infra.domain.host import Claim, Host
 
 
@@ -22,11 +22,14 @@ def provider(base: str, host: Host, version: int) -> dict[str, Any]:
 
 def inventories(host: Host) -> dict[str, dict[str, Any]]:
     own = host.report.inventory
-    return {
+    shown = {
         "VCPU": _inventory(own.vcpus, own.cpu_allocation_ratio),
         "MEMORY_MB": _inventory(own.memory_mb, own.ram_allocation_ratio, own.reserved_memory_mb),
         "DISK_GB": _inventory(own.disk_gb, own.disk_allocation_ratio),
+        "PCPU": _inventory(own.pcpus, 1.0),
     }
+    # Placement has no inventory of nothing.
+    return {name: inventory for name, inventory in shown.items() if inventory["total"]}
 
 
 def _inventory(total: int, ratio: float, reserved: int = 0) -> dict[str, Any]:
@@ -41,25 +44,20 @@ def _inventory(total: int, ratio: float, reserved: int = 0) -> dict[str, Any]:
 
 
 def usages(host: Host) -> dict[str, int]:
-    return {"VCPU": host.vcpus_claimed, "MEMORY_MB": host.memory_mb_claimed, "DISK_GB": host.disk_gb_claimed}
+    return {name: getattr(host, f"{COLUMNS[name]}_claimed") for name in inventories(host)}
 
 
 def amounts(claims: Iterable[Claim]) -> dict[str, int]:
     """The sum of some claims; a class of which nothing is claimed is left out."""
     held = list(claims)
-    sums = {
-        "VCPU": sum(claim.vcpus for claim in held),
-        "MEMORY_MB": sum(claim.memory_mb for claim in held),
-        "DISK_GB": sum(claim.disk_gb for claim in held),
-    }
+    sums = {name: sum(getattr(claim, column) for claim in held) for name, column in COLUMNS.items()}
     return {name: amount for name, amount in sums.items() if amount}
 
 
 def summary(host: Host, version: int) -> dict[str, Any]:
     capacity, used = host.report.inventory.capacity, usages(host)
-    capacities = {"VCPU": capacity.vcpus, "MEMORY_MB": capacity.memory_mb, "DISK_GB": capacity.disk_gb}
     shown: dict[str, Any] = {
-        "resources": {name: {"capacity": capacities[name], "used": used[name]} for name in capacities}
+        "resources": {name: {"capacity": getattr(capacity, COLUMNS[name]), "used": used[name]} for name in used}
     }
     if version >= 17:
         shown["traits"] = sorted(traits(host))
@@ -68,10 +66,10 @@ def summary(host: Host, version: int) -> dict[str, Any]:
     return shown
 
 
-def candidate(host: Host, resources: dict[str, int], version: int) -> dict[str, Any]:
+def candidate(host: Host, resources: dict[str, int], suffixes: list[str], version: int) -> dict[str, Any]:
     if version < 12:
         return {"allocations": [{"resource_provider": {"uuid": host.id}, "resources": resources}]}
     shown: dict[str, Any] = {"allocations": {host.id: {"resources": resources}}}
     if version >= 34:
-        shown["mappings"] = {"": [host.id]}
+        shown["mappings"] = {suffix: [host.id] for suffix in suffixes}
     return shown

@@ -10,6 +10,7 @@ from typing import Protocol
 from pydantic import BaseModel, ConfigDict
 
 from infra.domain.host import HostReport
+from infra.domain.numa import GuestCell
 
 
 class Disk(BaseModel):
@@ -56,6 +57,8 @@ class Guest(BaseModel):
     flavor_name: str
     vcpus: int
     memory_mb: int
+    numa: tuple[GuestCell, ...] = ()
+    """Which CPUs and memory of the host it has; empty: any that are shared."""
     disks: tuple[Disk, ...]
     interfaces: tuple[Interface, ...] = ()
     kernel: Path | None = None

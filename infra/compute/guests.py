@@ -19,6 +19,7 @@ from infra.compute.driver import Disk, Guest, Interface
 from infra.compute.metadata import GuestDisk, GuestKey, GuestMetadata
 from infra.domain.errors import BuildAborted
 from infra.domain.network import Nic
+from infra.domain.numa import GuestCell
 
 GIB = 1024**3
 CONSOLE_BYTES = 100 * 1024
@@ -55,6 +56,7 @@ class InstanceSpec(BaseModel):
     config_drive: bool = False
     availability_zone: str | None = None
     launch_index: int = 0
+    numa: tuple[GuestCell, ...] = ()
 
 
 class BootSource(BaseModel):
@@ -134,6 +136,7 @@ class GuestFiles:
             flavor_name=spec.flavor_name,
             vcpus=spec.vcpus,
             memory_mb=spec.memory_mb,
+            numa=spec.numa,
             disks=tuple(attached),
             interfaces=tuple(
                 Interface(

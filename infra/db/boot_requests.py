@@ -22,7 +22,7 @@ from infra.db import (
     volumes,
 )
 from infra.db.tables.network import AddressRow, SubnetRow
-from infra.domain import boot_rules
+from infra.domain import boot_rules, extra_specs
 from infra.domain.boot import BlockDeviceRequest, NetworkRequest, ServerSpec
 from infra.domain.errors import BadRequest, Conflict, Forbidden, NotFound
 from infra.domain.flavor import Flavor
@@ -72,6 +72,7 @@ def resolve(session: Session, request: Request) -> Resolved:
             raise BadRequest("Invalid key_name provided.") from None
     block_devices, image_id = _boot_order(spec)
     image = _refused(lambda: images.get(session, image_id, request.project_id)) if image_id else None
+    extra_specs.check(flavor, image)
     if image is not None:
         boot_rules.check_image(image, flavor)
         _check_boot_parts(session, request, image)

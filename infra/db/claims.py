@@ -7,59 +7,40 @@ every writing transaction has the database to itself.) Claims are numbered by at
 
 from collections import Counter
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, Table, bindparam, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import delete, insert, select, tuple_, update
 from sqlmodel import Session, col
 
-from infra.db.tables.hosts import ClaimRow, ClosedAttemptRow, HostRow, ServerGroupMemberRow, ServerGroupRow
+from infra.db import claim_statements as sql
+from infra.db import claimed_cells, explanations
+from infra.db.tables.hosts import ClaimRow, ServerGroupMemberRow, ServerGroupRow
 from infra.db.tables.servers import ServerRow
 from infra.db.types import now
 from infra.domain.errors import ClaimLost, Conflict, Fenced
 from infra.domain.host import Claim
-
-_EVERY_ATTEMPT = -1
-"""Tombstone of a server that is gone: attempts of it that were never tried are closed too."""
-_RESOURCES = ("vcpus", "memory_mb", "disk_gb")
-
-# Statements of the hot path are made once: SQLAlchemy takes longer to make one than SQLite to run it.
-_HOST: Table = HostRow.__table__  # type: ignore[attr-defined]
-_CLAIM: Table = ClaimRow.__table__  # type: ignore[attr-defined]
-_CLOSED: Table = ClosedAttemptRow.__table__  # type: ignore[attr-defined]
-_server: BindParameter[str] = bindparam("a_server")
-_attempt: BindParameter[int] = bindparam("an_attempt")
-_name: BindParameter[str] = bindparam("a_host")
-_IS_CLOSED = select(_CLOSED.c.attempt).where(
-    _CLOSED.c.server_id == _server, or_(_CLOSED.c.attempt == _attempt, _CLOSED.c.attempt == _EVERY_ATTEMPT)
-)
-_ONE_CLAIM = select(_CLAIM).where(_CLAIM.c.server_id == _server, _CLAIM.c.attempt == _attempt)
-_GROUP_OF = select(col(ServerGroupMemberRow.group_id)).where(col(ServerGroupMemberRow.server_id) == _server)
-_ROOM = (
-    select(
-        _HOST.c.enabled,
-        _HOST.c.ready,
-        _HOST.c.forced_down,
-        *(_HOST.c[f"{name}{suffix}"] for name in _RESOURCES for suffix in ("", "_capacity", "_claimed")),
-    )
-    .where(_HOST.c.name == _name)
-    .with_for_update()
-)
-_COUNT = (
-    update(_HOST)
-    .where(_HOST.c.name == _name)
-    .values(
-        {
-            **{f"{name}_claimed": _HOST.c[f"{name}_claimed"] + bindparam(f"more_{name}") for name in _RESOURCES},
-            "servers": _HOST.c.servers + bindparam("more_servers"),
-            "generation": _HOST.c.generation + 1,
-        }
-    )
-)
+from infra.domain.numa import NumaWish
 
 
-def claim(session: Session, wanted: Claim) -> Claim:
+@dataclass(frozen=True)
+class Granted:
+    """A claim that is held."""
+
+    claim: Claim
+    totals: dict[str, int] | None
+    """``TOTALS`` of its host after it; None if an earlier call made it, or if they are not all that it changed."""
+
+
+def claim(
+    session: Session, wanted: Claim, topology: NumaWish | None = None, explanation: dict[str, Any] | None = None
+) -> Granted:
     """Take room on a host for one attempt of a server.
+
+    Args:
+        explanation: why this host, kept with the claim.
+        topology: what the server asks of the host's NUMA cells; the claim says which it got.
 
     Returns:
         The claim this attempt holds: the one wanted, or the one that an earlier call with this attempt got.
@@ -69,16 +50,46 @@ def claim(session: Session, wanted: Claim) -> Claim:
         ClaimLost: the host has no room, may not take the server, or the group's policy forbids it.
     """
     _lock_server(session, wanted.server_id)
-    if _is_closed(session, wanted.server_id, wanted.attempt):
+    if topology is None and _is_postgresql(session):
+        totals = _claim_at_once(session, wanted, explanation)
+        if totals is not None:
+            return Granted(wanted, totals)
+    connection = session.connection()
+    closed, held, group_id = connection.execute(sql.BEFORE, _attempt_of(wanted.server_id, wanted.attempt)).one()
+    if closed:
         raise Fenced(f"Attempt {wanted.attempt} of server {wanted.server_id} is closed.")
-    held = get(session, wanted.server_id, wanted.attempt)
-    if held is not None:
-        return held
-    _check_group(session, wanted)
-    _check_room(session, wanted)
-    _count(session, wanted, 1)
-    session.connection().execute(insert(_CLAIM), wanted.model_dump())
-    return wanted
+    if held:
+        mine = get(session, wanted.server_id, wanted.attempt)
+        assert mine is not None
+        return Granted(mine, None)
+    if group_id is not None:
+        _check_group(session, group_id, wanted)
+    taken = connection.execute(sql.TAKE, _amounts(wanted, 1)).mappings().first()
+    if taken is None:
+        raise ClaimLost(_reason(session, wanted))
+    if topology is not None:
+        wanted = wanted.model_copy(update={"numa": claimed_cells.place(session, wanted.host, topology)})
+    connection.execute(sql.INSERT, wanted.model_dump())
+    if explanation is not None:
+        explanations.keep(session, wanted.server_id, wanted.attempt, explanation)
+    if topology is None:
+        return Granted(wanted, dict(taken))
+    claimed_cells.recount(session, wanted.host)
+    return Granted(wanted, None)
+
+
+def _claim_at_once(session: Session, wanted: Claim, explanation: dict[str, Any] | None) -> dict[str, int] | None:
+    """Totals of the host; None if nothing was done, for a reason that the careful way finds."""
+    new = {f"new_{name}": value for name, value in wanted.model_dump().items()}
+    parameters = {
+        **_attempt_of(wanted.server_id, wanted.attempt),
+        **_amounts(wanted, 1),
+        **new,
+        **explanations.parameters(wanted.server_id, wanted.attempt, explanation or {}),
+        "explained": explanation is not None,
+    }
+    row = session.connection().execute(sql.AT_ONCE, parameters).mappings().first()
+    return None if row is None else dict(row)
 
 
 def release(session: Session, server_id: str, attempt: int) -> Claim | None:
@@ -98,7 +109,8 @@ def release(session: Session, server_id: str, attempt: int) -> Claim | None:
 def release_all(session: Session, server_id: str) -> list[Claim]:
     """Close every attempt of a server, future ones too, and give back what they hold but for quarantined claims."""
     _lock_server(session, server_id)
-    _close(session, server_id, _EVERY_ATTEMPT)
+    _close(session, server_id, sql.EVERY_ATTEMPT)
+    explanations.forget(session, server_id)
     held = [claim for claim in of_server(session, server_id) if not claim.quarantined]
     # By host name, so that two transactions never wait for each other's hosts.
     for claim in sorted(held, key=lambda claim: claim.host):
@@ -121,7 +133,7 @@ def quarantine(session: Session, server_id: str, attempt: int) -> Claim | None:
 
 
 def get(session: Session, server_id: str, attempt: int) -> Claim | None:
-    row = session.connection().execute(_ONE_CLAIM, {"a_server": server_id, "an_attempt": attempt}).mappings().first()
+    row = session.connection().execute(sql.ONE_CLAIM, _attempt_of(server_id, attempt)).mappings().first()
     return None if row is None else Claim.model_validate(dict(row))
 
 
@@ -166,24 +178,25 @@ def image_properties(session: Session, hosts: Collection[str] | None = None) -> 
 
 def recount(session: Session, host: str) -> bool:
     """Make what is counted as claimed of a host what its claims say; True where it was not."""
-    row = session.connection().execute(select(_HOST).where(_HOST.c.name == host).with_for_update()).mappings().first()
+    locked = select(sql.HOST).where(sql.HOST.c.name == host).with_for_update()
+    row = session.connection().execute(locked).mappings().first()
     if row is None:
         return False
     held = of_host(session, host)
-    true = {f"{name}_claimed": sum(getattr(claim, name) for claim in held) for name in _RESOURCES}
+    true = {f"{name}_claimed": sum(getattr(claim, name) for claim in held) for name in sql.RESOURCES}
     true["servers"] = len(held)
     if all(row[name] == value for name, value in true.items()):
         return False
-    changed = update(_HOST).where(_HOST.c.name == host).values(**true, generation=_HOST.c.generation + 1)
-    session.connection().execute(changed)
+    changed = update(sql.HOST).where(sql.HOST.c.name == host)
+    session.connection().execute(changed.values(**true, generation=sql.HOST.c.generation + 1))
     return True
 
 
 def forget_closed(session: Session, before: datetime, limit: int) -> int:
     """Drop tombstones older than any activity that could still run; returns how many."""
-    key = _CLOSED.c.server_id, _CLOSED.c.attempt
-    old = session.connection().execute(select(*key).where(_CLOSED.c.closed_at < before).limit(limit)).all()
-    session.connection().execute(delete(_CLOSED).where(tuple_(*key).in_([tuple(row) for row in old])))
+    key = sql.CLOSED.c.server_id, sql.CLOSED.c.attempt
+    old = session.connection().execute(select(*key).where(sql.CLOSED.c.closed_at < before).limit(limit)).all()
+    session.connection().execute(delete(sql.CLOSED).where(tuple_(*key).in_([tuple(row) for row in old])))
     return len(old)
 
 
@@ -194,32 +207,32 @@ def require_open(session: Session, server_id: str, attempt: int) -> None:
         Conflict: AttemptClosed.
     """
     _lock_server(session, server_id, shared=True)
-    if _is_closed(session, server_id, attempt):
+    if session.connection().execute(sql.IS_CLOSED, _attempt_of(server_id, attempt)).first() is not None:
         raise Conflict(f"Attempt {attempt} at server {server_id} is over.", kind="AttemptClosed")
 
 
 def _lock_server(session: Session, server_id: str, *, shared: bool = False) -> None:
     # A tombstone and the claim it must stop are different rows that may both not exist yet.
-    if session.get_bind().dialect.name == "postgresql":
-        lock = func.pg_advisory_xact_lock_shared if shared else func.pg_advisory_xact_lock
-        session.execute(select(lock(func.hashtextextended(server_id, 0))))
+    if _is_postgresql(session):
+        session.connection().execute(sql.LOCK_SHARED if shared else sql.LOCK, {"a_server": server_id})
 
 
-def _is_closed(session: Session, server_id: str, attempt: int) -> bool:
-    return session.connection().execute(_IS_CLOSED, {"a_server": server_id, "an_attempt": attempt}).first() is not None
+def _is_postgresql(session: Session) -> bool:
+    return session.get_bind().dialect.name == "postgresql"
+
+
+def _attempt_of(server_id: str, attempt: int) -> dict[str, Any]:
+    return {"a_server": server_id, "an_attempt": attempt}
 
 
 def _close(session: Session, server_id: str, attempt: int) -> None:
-    known = select(_CLOSED.c.attempt).where(_CLOSED.c.server_id == server_id, _CLOSED.c.attempt == attempt)
+    known = select(sql.CLOSED.c.attempt).where(sql.CLOSED.c.server_id == server_id, sql.CLOSED.c.attempt == attempt)
     if session.connection().execute(known).first() is None:
         tombstone = {"server_id": server_id, "attempt": attempt, "closed_at": now()}
-        session.connection().execute(insert(_CLOSED), tombstone)
+        session.connection().execute(insert(sql.CLOSED), tombstone)
 
 
-def _check_group(session: Session, wanted: Claim) -> None:
-    group_id = session.connection().execute(_GROUP_OF, {"a_server": wanted.server_id}).scalar_one_or_none()
-    if group_id is None:
-        return
+def _check_group(session: Session, group_id: str, wanted: Claim) -> None:
     locked = select(col(ServerGroupRow.policy), col(ServerGroupRow.max_server_per_host))
     row = session.execute(locked.where(col(ServerGroupRow.id) == group_id).with_for_update()).first()
     if row is None or row.policy not in ("affinity", "anti-affinity"):
@@ -242,25 +255,33 @@ def of_group(session: Session, group_id: str) -> list[Claim]:
     return _claims(session, col(ClaimRow.server_id).in_(members))
 
 
-def _check_room(session: Session, wanted: Claim) -> None:
-    row = session.connection().execute(_ROOM, {"a_host": wanted.host}).mappings().first()
+def _reason(session: Session, wanted: Claim) -> str:
+    """Why a host did not take a claim, as far as can be told a moment later."""
+    row = session.connection().execute(sql.ROOM, {"a_host": wanted.host}).mappings().first()
     if row is None or not row["enabled"] or not row["ready"] or row["forced_down"]:
-        raise ClaimLost(f"Host {wanted.host} takes no servers now.")
-    for name in _RESOURCES:
+        return f"Host {wanted.host} takes no servers now."
+    for name in sql.RESOURCES:
         asked = getattr(wanted, name)
         free = min(row[f"{name}_capacity"] - row[f"{name}_claimed"], row[name])
-        if asked > free:
-            raise ClaimLost(f"Host {wanted.host} has no room: {asked} {name} asked, {max(free, 0)} left.")
+        if asked and asked > free:
+            return f"Host {wanted.host} has no room: {asked} {name} asked, {max(free, 0)} left."
+    return f"Host {wanted.host} had no room a moment ago."
 
 
 def _give_back(session: Session, held: Claim) -> None:
     session.execute(_where(delete(ClaimRow), held))
     _count(session, held, -1)
+    if held.numa:
+        claimed_cells.recount(session, held.host)
 
 
 def _count(session: Session, claim: Claim, sign: int) -> None:
-    amounts = {f"more_{name}": sign * getattr(claim, name) for name in _RESOURCES}
-    session.connection().execute(_COUNT, {"a_host": claim.host, "more_servers": sign, **amounts})
+    session.connection().execute(sql.COUNT, _amounts(claim, sign))
+
+
+def _amounts(claim: Claim, sign: int) -> dict[str, Any]:
+    amounts = {f"more_{name}": sign * getattr(claim, name) for name in sql.RESOURCES}
+    return {"a_host": claim.host, "more_servers": sign, **amounts}
 
 
 def _where(statement: Any, claim: Claim) -> Any:
@@ -268,5 +289,5 @@ def _where(statement: Any, claim: Claim) -> Any:
 
 
 def _claims(session: Session, *where: Any) -> list[Claim]:
-    query = select(_CLAIM).where(*where).order_by(_CLAIM.c.server_id, _CLAIM.c.attempt)
+    query = select(sql.CLAIM).where(*where).order_by(sql.CLAIM.c.server_id, sql.CLAIM.c.attempt)
     return [Claim.model_validate(dict(row)) for row in session.connection().execute(query).mappings()]

@@ -6,7 +6,8 @@ Functions of the aggregate modules take a ``Session`` first and run inside one t
 On SQLite they run on the caller's loop: a transaction takes a fraction of a millisecond, a thread hop costs more.
 Writers begin IMMEDIATE, since a deferred transaction that reads first fails with "database is locked" in spite
 of the busy time-out. On PostgreSQL they run in a thread, and are tried again when the server says that two
-transactions collided.
+transactions collided, or when the connection was lost before the commit. Connections are not tried out before each use:
+that would be one more round trip in every transaction.
 """
 
 import asyncio
@@ -49,7 +50,6 @@ class Database:
                 self.url,
                 pool_size=pool_size,
                 max_overflow=0,
-                pool_pre_ping=True,
                 hide_parameters=True,
                 connect_args={"options": "-c timezone=UTC"},
             )
@@ -58,25 +58,35 @@ class Database:
     def write_now(self, fn: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``fn(session, ...)`` in one transaction on this thread and commit it."""
         for attempt in range(1, _TRIES + 1):
+            began_commit = False
             try:
                 with Session(self.engine, expire_on_commit=False) as session, session.begin():
                     if self.is_sqlite:
                         session.connection().exec_driver_sql("BEGIN IMMEDIATE")
-                    return fn(session, *args, **kwargs)
+                    result, began_commit = fn(session, *args, **kwargs), True
+                return result
             except DBAPIError as e:
-                if attempt == _TRIES or getattr(e.orig, "sqlstate", None) not in _COLLISIONS:
+                collided = getattr(e.orig, "sqlstate", None) in _COLLISIONS
+                # A connection that was lost before the commit took everything with it; later, nobody knows.
+                lost = e.connection_invalidated and not began_commit
+                if attempt == _TRIES or not (collided or lost):
                     raise
         raise AssertionError("unreachable")
 
     def read_now(self, fn: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run ``fn(session, ...)`` on one consistent snapshot on this thread."""
-        with Session(self.engine, expire_on_commit=False) as session:
-            if self.is_sqlite:
-                session.connection().exec_driver_sql("BEGIN")
-            try:
-                return fn(session, *args, **kwargs)
-            finally:
-                session.rollback()
+        for attempt in range(1, _TRIES + 1):
+            with Session(self.engine, expire_on_commit=False) as session:
+                if self.is_sqlite:
+                    session.connection().exec_driver_sql("BEGIN")
+                try:
+                    return fn(session, *args, **kwargs)
+                except DBAPIError as e:
+                    if attempt == _TRIES or not e.connection_invalidated:
+                        raise
+                finally:
+                    session.rollback()
+        raise AssertionError("unreachable")
 
     async def write(self, fn: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._threads is None:

@@ -6,16 +6,18 @@ time of its last report, so that a cache knows which rows to read again.
 
 import uuid
 from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Update, bindparam, delete, func, select, update
+from sqlalchemy import Update, bindparam, delete, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
 from infra.db import debts
+from infra.db.changes import Horizon
 from infra.db.statements import run
-from infra.db.tables.hosts import AggregateHostRow, AggregateRow, ClaimRow, HostRow
+from infra.db.tables.hosts import AggregateHostRow, AggregateRow, ClaimRow, HostRow, RemovedHostRow
 from infra.db.types import now
 from infra.domain.errors import Conflict, NotFound
 from infra.domain.host import DEFAULT_AVAILABILITY_ZONE, Host, HostReport
@@ -32,6 +34,12 @@ _SUCCEEDED = (
     update(HostRow)
     .where(col(HostRow.name) == bindparam("of_host"), col(HostRow.build_failures) > 0)
     .values(build_failures=0, generation=col(HostRow.generation) + 1)
+)
+_HORIZON = select(Horizon())
+_CHANGED = select(col(HostRow.name), col(HostRow.changed)).where(col(HostRow.changed) >= bindparam("since"))
+_REMOVED = select(col(RemovedHostRow.name)).where(
+    col(RemovedHostRow.changed) >= bindparam("since"),
+    ~exists().where(col(HostRow.name) == col(RemovedHostRow.name)),
 )
 
 
@@ -77,7 +85,7 @@ def report(session: Session, report: HostReport) -> bool:
         raise NotFound(f"Compute host {report.name} could not be found.")
     known, ready = row
     if known == report.model_dump(mode="json"):
-        _update(session, report.name, reported_at=now())
+        _update(session, report.name, reported_at=now(), changed=HostRow.changed)
     else:
         _change(session, report.name, **_of(report))
     return bool(ready)
@@ -142,7 +150,17 @@ def remove(session: Session, name: str) -> None:
     session.execute(delete(AggregateHostRow).where(col(AggregateHostRow.host) == name))
     # Should it come back, it enrols anew and removes all it has.
     debts.forgive(session, name)
+    _bury(session, name)
     session.delete(row)
+
+
+def _bury(session: Session, name: str) -> None:
+    # Before the host's row goes: the next number is counted from the latest that is there.
+    if session.get(RemovedHostRow, name) is None:
+        session.add(RemovedHostRow(name=name))
+        session.flush()
+    else:
+        session.execute(update(RemovedHostRow).where(col(RemovedHostRow.name) == name).values(name=name))
 
 
 def get(session: Session, name: str) -> Host:
@@ -187,10 +205,25 @@ def zones(session: Session) -> set[str]:
     return set(named.values()) | ({DEFAULT_AVAILABILITY_ZONE} if count > len(named) else set())
 
 
-def generations(session: Session) -> dict[str, int]:
-    """Of every host, by name: cheap enough to ask each second."""
-    rows = session.connection().execute(select(col(HostRow.name), col(HostRow.generation))).all()
-    return {row[0]: row[1] for row in rows}
+@dataclass(frozen=True)
+class Changes:
+    """What became of hosts since some moment, and may be known already."""
+
+    horizon: int
+    """Where to read on."""
+    changed: dict[str, int]
+    """Hosts to the number of their latest change."""
+    removed: frozenset[str]
+
+
+def changes(session: Session, since: int) -> Changes:
+    """Hosts that changed or went since the ``horizon`` of an earlier call (-1: all there are)."""
+    connection = session.connection()
+    # First: what is written between the two is read twice rather than never.
+    horizon = connection.execute(_HORIZON).scalar_one()
+    changed = {row[0]: row[1] for row in connection.execute(_CHANGED, {"since": since})}
+    removed = connection.execute(_REMOVED, {"since": since}).scalars().all()
+    return Changes(horizon, changed, frozenset(removed))
 
 
 def silent(session: Session, since: datetime) -> dict[str, datetime]:

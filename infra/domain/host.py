@@ -5,18 +5,22 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from infra.domain.numa import CellUse, GuestCell, HostCell
+
 DEFAULT_AVAILABILITY_ZONE = "nova"
 """Zone of hosts that no aggregate puts in one."""
 
 
 class Resources(BaseModel):
-    """An amount of each resource class: VCPU, MEMORY_MB, DISK_GB."""
+    """An amount of each resource class: VCPU, MEMORY_MB, DISK_GB, PCPU."""
 
     model_config = ConfigDict(frozen=True)
 
     vcpus: int
     memory_mb: int
     disk_gb: int
+    pcpus: int = 0
+    """CPUs that one server has to itself."""
 
 
 class Inventory(BaseModel):
@@ -27,6 +31,7 @@ class Inventory(BaseModel):
     vcpus: int
     memory_mb: int
     disk_gb: int
+    pcpus: int = 0
     reserved_memory_mb: int = 0
     cpu_allocation_ratio: float = 16.0
     ram_allocation_ratio: float = 1.0
@@ -39,12 +44,13 @@ class Inventory(BaseModel):
             vcpus=int(self.vcpus * self.cpu_allocation_ratio),
             memory_mb=max(0, int((self.memory_mb - self.reserved_memory_mb) * self.ram_allocation_ratio)),
             disk_gb=int(self.disk_gb * self.disk_allocation_ratio),
+            pcpus=self.pcpus,
         )
 
     @property
     def largest(self) -> Resources:
         """What one server may claim at most: the total, without overcommitment (Placement's ``max_unit``)."""
-        return Resources(vcpus=self.vcpus, memory_mb=self.memory_mb, disk_gb=self.disk_gb)
+        return Resources(vcpus=self.vcpus, memory_mb=self.memory_mb, disk_gb=self.disk_gb, pcpus=self.pcpus)
 
 
 class HostReport(BaseModel):
@@ -76,6 +82,7 @@ class HostReport(BaseModel):
     """Monitor values by name, for the metrics weigher."""
     traits: tuple[str, ...] = ()
     """Names as the Placement API has them: ``HW_CPU_X86_AVX2``, ``CUSTOM_GOLD``, ..."""
+    numa: tuple[HostCell, ...] = ()
 
 
 class Host(BaseModel):
@@ -91,9 +98,14 @@ class Host(BaseModel):
     reported_at: datetime
     created_at: datetime
     generation: int = 0
+    changed: int = 0
+    """Number of its latest change, among those of all hosts."""
     vcpus_claimed: int = 0
     memory_mb_claimed: int = 0
     disk_gb_claimed: int = 0
+    pcpus_claimed: int = 0
+    numa_used: tuple[CellUse, ...] = ()
+    """What servers with a topology hold of the cells."""
     servers: int = 0
     availability_zone: str = DEFAULT_AVAILABILITY_ZONE
     build_failures: int = 0
@@ -115,6 +127,9 @@ class Claim(BaseModel):
     vcpus: int
     memory_mb: int
     disk_gb: int
+    pcpus: int = 0
+    numa: tuple[GuestCell, ...] = ()
+    """The server's cells, if it asked for a topology: which CPUs and which memory of the host it has."""
     image_properties: dict[str, str] = Field(default_factory=dict)
     """Of the server's image; the image properties weigher counts them."""
     quarantined: bool = False

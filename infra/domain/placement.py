@@ -3,16 +3,19 @@
 import math
 from collections.abc import Iterable
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from infra.domain.errors import BadRequest, NoValidHost
+from infra.domain.extra_specs import numa_wish
 from infra.domain.flavor import Flavor
 from infra.domain.host import Resources
+from infra.domain.numa import NumaWish
 
 POLICIES = ("affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity")
-RESOURCE_CLASSES = ("VCPU", "MEMORY_MB", "DISK_GB")
+RESOURCE_CLASSES = ("VCPU", "MEMORY_MB", "DISK_GB", "PCPU")
 
 
 class ServerGroup(BaseModel):
@@ -72,18 +75,31 @@ class PlacementRequest(BaseModel):
     seed: str | None = None
     """Orders hosts of equal weight; default the server's id."""
 
-    @property
+    @cached_property
+    def topology(self) -> NumaWish | None:
+        """What the flavor asks of the host's NUMA cells and CPUs.
+
+        Raises:
+            BadRequest: it contradicts itself.
+        """
+        return numa_wish(self.flavor)
+
+    @cached_property
     def resources(self) -> Resources:
         """What the server takes of its host; ``resources:<CLASS>`` extra specs override the flavor's own figures."""
         flavor = self.flavor
         root = 0 if self.volume_backed else flavor.disk_gb
         disk = root + flavor.ephemeral_gb + math.ceil(flavor.swap_mb / 1024)
         own = {"VCPU": flavor.vcpus, "MEMORY_MB": flavor.ram_mb, "DISK_GB": disk}
-        for name in RESOURCE_CLASSES:
+        for name in list(own):
             override = flavor.extra_specs.get(f"resources:{name}", "")
             if override.isdecimal():
                 own[name] = int(override)
-        return Resources(vcpus=own["VCPU"], memory_mb=own["MEMORY_MB"], disk_gb=own["DISK_GB"])
+        if self.topology is not None and self.topology.dedicated:
+            own |= {"VCPU": 0, "PCPU": flavor.vcpus}
+        return Resources(
+            vcpus=own["VCPU"], memory_mb=own["MEMORY_MB"], disk_gb=own["DISK_GB"], pcpus=own.get("PCPU", 0)
+        )
 
     def hinted_servers(self, hint: str) -> tuple[str, ...]:
         """Server ids named by ``same_host`` or ``different_host``: one, or a list of them."""

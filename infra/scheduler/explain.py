@@ -48,7 +48,7 @@ def _shortages(table: HostTable, request: PlacementRequest, selection: Selection
     found = []
     for resource, column in CLASSES.items():
         free, asked = largest(table, column)[fallen], getattr(request.resources, column)
-        short = int(np.count_nonzero(free < asked))
+        short = int(np.count_nonzero(free < asked)) if asked else 0
         if short:
             best = max(0, int(free[free < asked].max()))
             found.append(Shortage(resource=resource, asked=asked, hosts=short, best=best))

@@ -26,6 +26,7 @@ from infra.scheduler.filters.io_ops import IoOpsFilter
 from infra.scheduler.filters.isolated_hosts import IsolatedHostsFilter
 from infra.scheduler.filters.metrics import MetricsFilter
 from infra.scheduler.filters.num_instances import NumInstancesFilter
+from infra.scheduler.filters.numa_topology import NUMATopologyFilter
 from infra.scheduler.filters.requested_host import RequestedHostFilter
 from infra.scheduler.filters.retry import RetryFilter
 from infra.scheduler.filters.same_host import SameHostFilter
@@ -69,6 +70,7 @@ FILTERS: tuple[filtering.Filter, ...] = (
     ImagePropertiesFilter(),
     ComputeCapabilitiesFilter(),
     MetricsFilter(),
+    NUMATopologyFilter(),
 )
 """All filters, cheap and decisive ones first."""
 
@@ -78,6 +80,7 @@ FORCED = frozenset(
         "RequestedHostFilter",
         "RetryFilter",
         "CapacityFilter",
+        "NUMATopologyFilter",
         "ServerGroupAntiAffinityFilter",
         "ServerGroupAffinityFilter",
     }
@@ -194,28 +197,28 @@ def _weigh(
 
 
 def _rank(table: HostTable, request: PlacementRequest, rows: Rows, weights: Floats, seed: int, limit: int) -> list[str]:
-    ties = _shuffle(table.name_hash[rows], seed)
+    if not request.soft_excluded_hosts:
+        return [table.names[row] for row in rows[_top(weights, table.name_hash[rows], seed, limit)]]
     soft = table.named(request.soft_excluded_hosts)[rows]
     best: list[str] = []
     for part in (np.flatnonzero(~soft), np.flatnonzero(soft)):
-        wanted = min(limit - len(best), len(part))
-        if wanted > 0:
-            places = part[_top(weights[part], ties[part], wanted)]
-            best += [table.names[row] for row in rows[places]]
+        own = rows[part]
+        places = _top(weights[part], table.name_hash[own], seed, limit - len(best))
+        best += [table.names[row] for row in own[places]]
     return best
 
 
-def _top(weights: Floats, ties: NDArray[np.uint64], wanted: int) -> Rows:
-    """Places of the ``wanted`` heaviest, heaviest first, equal ones by ``ties``. Sorts no more than it returns."""
+def _top(weights: Floats, hashes: NDArray[np.uint64], seed: int, limit: int) -> Rows:
+    """Places of the ``limit`` heaviest, heaviest first, equal ones shuffled. Sorts no more than it returns."""
     places = np.arange(len(weights))
-    if wanted < len(weights):
-        border = np.partition(weights, -wanted)[-wanted]
+    if limit < len(weights):
+        border = np.partition(weights, -limit)[-limit] if limit else np.inf
         above, level = np.flatnonzero(weights > border), np.flatnonzero(weights == border)
-        room = wanted - len(above)
+        room = limit - len(above)
         if room < len(level):
-            level = level[np.argpartition(ties[level], room - 1)[:room]]
+            level = level[np.argpartition(_shuffle(hashes[level], seed), room - 1)[:room]] if room else level[:0]
         places = np.concatenate([above, level])
-    order: Rows = places[np.lexsort((ties[places], -weights[places]))]
+    order: Rows = places[np.lexsort((_shuffle(hashes[places], seed), -weights[places]))]
     return order
 
 

@@ -9,12 +9,12 @@ from datetime import timedelta
 
 from sqlmodel import Session
 
-from infra.db import aggregates, claims, groups, hosts
+from infra.db import aggregates, claims, explanations, groups, hosts
 from infra.db.engine import Database
 from infra.db.types import now
-from infra.domain.errors import ClaimLost, Unavailable
+from infra.domain.errors import ClaimLost, NotFound, Unavailable
 from infra.domain.host import Claim
-from infra.domain.placement import Claimed, Explanation, PlacementGroup, PlacementRequest, Unplaceable
+from infra.domain.placement import Claimed, Explanation, PlacementGroup, PlacementRequest, ServerGroup, Unplaceable
 from infra.scheduler.explain import explain
 from infra.scheduler.select import select
 from infra.scheduler.table import HostTable
@@ -50,27 +50,31 @@ class Scheduler:
         """
         began = time.monotonic()
         since, lost = began - _STALE_SECONDS, 0
+        looked_up = not request.hints
         for _ in range(_ROUNDS):
-            ranked, explanation = await self._choose(request, since)
+            # Most servers are in no group and name no other: only a claim that is lost makes sure.
+            placed = request if looked_up else await self._db.read(_placed, request)
+            looked_up = False
+            ranked, explanation = self._choose(await self._warm.get(since), placed)
             if not ranked and self._warm.read_at >= began:
-                held = await self._db.read(claims.get, request.server_id, attempt)
+                refusal = explanation.model_copy(update={"lost_races": lost})
+                held = await self._db.write(_held_or_refused, request.server_id, attempt, refusal)
                 if held is None:
                     if await self._db.read(self._may_come, request):
                         raise Unavailable("The hosts that could take the server are restarting.")
-                    raise Unplaceable(explanation.model_copy(update={"lost_races": lost}))
+                    raise Unplaceable(refusal)
                 ranked = (held.host,)
             for host in ranked[:_CANDIDATES]:
+                explanation = explanation.model_copy(update={"chosen": host, "lost_races": lost})
+                told = explanation.model_dump(mode="json")
                 try:
-                    won = await self._db.write(claims.claim, _claim(request, host, attempt))
+                    won = await self._db.write(claims.claim, _claim(request, host, attempt), request.topology, told)
                 except ClaimLost:
                     lost += 1
                     continue
-                if won.host in ranked:
-                    self._warm.note(won)
-                return Claimed(
-                    host=won.host,
-                    explanation=explanation.model_copy(update={"chosen": won.host, "lost_races": lost}),
-                )
+                self._warm.note(won)
+                held_there = explanation.model_copy(update={"chosen": won.claim.host})
+                return Claimed(host=won.claim.host, explanation=held_there)
             since = time.monotonic()
         raise Unavailable(f"{lost} claims were lost to other requests.")
 
@@ -93,22 +97,29 @@ class Scheduler:
 
     async def dry_run(self, request: PlacementRequest) -> Explanation:
         """Where a server would go now, and why not elsewhere. Claims nothing."""
-        ranked, explanation = await self._choose(request, time.monotonic())
+        placed = await self._db.read(_placed, request)
+        ranked, explanation = self._choose(await self._warm.get(time.monotonic()), placed)
         return explanation.model_copy(update={"chosen": ranked[0] if ranked else None})
 
-    async def _choose(self, request: PlacementRequest, since: float) -> tuple[tuple[str, ...], Explanation]:
-        table = await self._warm.get(since)
-        placed = await self._db.read(_placed, request)
-        selection = select(table, placed, self._options)
+    def _choose(self, table: HostTable, request: PlacementRequest) -> tuple[tuple[str, ...], Explanation]:
+        selection = select(table, request, self._options)
         # Told at once: the table changes under the next await.
-        return selection.ranked, explain(table, placed, selection)
+        return selection.ranked, explain(table, request, selection)
+
+
+def _held_or_refused(session: Session, server_id: str, attempt: int, refusal: Explanation) -> Claim | None:
+    """The claim that an earlier call got for the attempt; where there is none, why there is none is kept."""
+    held = claims.get(session, server_id, attempt)
+    if held is None:
+        explanations.keep(session, server_id, attempt, refusal.model_dump(mode="json"))
+    return held
 
 
 def _placed(session: Session, request: PlacementRequest) -> PlacementRequest:
     """The request with what the database knows of its group and of the servers that its hints name."""
     hinted = {*request.hinted_servers("same_host"), *request.hinted_servers("different_host")}
     located = claims.hosts_of(session, hinted) if hinted else {}
-    group = groups.of_server(session, request.server_id)
+    group = groups.of_server(session, request.server_id) or _hinted_group(session, request)
     if group is None:
         return request.model_copy(update={"server_hosts": located}) if located else request
     others = {(claim.server_id, claim.host) for claim in claims.of_group(session, group.id)}
@@ -119,6 +130,17 @@ def _placed(session: Session, request: PlacementRequest) -> PlacementRequest:
         hosts=tuple(sorted(host for server_id, host in others if server_id != request.server_id)),
     )
     return request.model_copy(update={"server_hosts": located, "group": placement})
+
+
+def _hinted_group(session: Session, request: PlacementRequest) -> ServerGroup | None:
+    """The group that a server which is not there yet would be in."""
+    hint = request.hints.get("group")
+    if not isinstance(hint, str):
+        return None
+    try:
+        return groups.get(session, hint, project_id=request.project_id)
+    except NotFound:
+        return None
 
 
 def _claim(request: PlacementRequest, host: str, attempt: int) -> Claim:

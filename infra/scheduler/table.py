@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.domain.host import Aggregate, Claim, Host
+from infra.domain.numa import NumaWish
+from infra.scheduler.topologies import Topologies
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -46,12 +48,15 @@ _COLUMNS: dict[str, tuple[Any, Callable[[Host], Any]]] = {
     "memory_mb": (np.int64, lambda host: host.report.inventory.memory_mb),
     "disk_gb": (np.int64, lambda host: host.report.inventory.disk_gb),
     "memory_mb_reserved": (np.int64, lambda host: host.report.inventory.reserved_memory_mb),
+    "pcpus": (np.int64, lambda host: host.report.inventory.pcpus),
     "vcpus_capacity": (np.int64, lambda host: host.report.inventory.capacity.vcpus),
     "memory_mb_capacity": (np.int64, lambda host: host.report.inventory.capacity.memory_mb),
     "disk_gb_capacity": (np.int64, lambda host: host.report.inventory.capacity.disk_gb),
+    "pcpus_capacity": (np.int64, lambda host: host.report.inventory.capacity.pcpus),
     "vcpus_claimed": (np.int64, lambda host: host.vcpus_claimed),
     "memory_mb_claimed": (np.int64, lambda host: host.memory_mb_claimed),
     "disk_gb_claimed": (np.int64, lambda host: host.disk_gb_claimed),
+    "pcpus_claimed": (np.int64, lambda host: host.pcpus_claimed),
     "servers": (np.int64, lambda host: host.servers),
     "io_ops": (np.int64, lambda host: host.report.io_ops),
     "build_failures": (np.int64, lambda host: host.build_failures),
@@ -60,8 +65,11 @@ _COLUMNS: dict[str, tuple[Any, Callable[[Host], Any]]] = {
     "usable": (np.bool_, lambda host: host.enabled and host.ready and not host.forced_down),
     "reported_at": (np.float64, lambda host: host.reported_at.timestamp()),
     "generation": (np.int64, lambda host: host.generation),
+    "changed": (np.int64, lambda host: host.changed),
     "name_hash": (np.uint64, lambda host: stable_hash(host.name)),
 }
+_FEW = 1000
+"""States of topologies that are kept though no host may be in them any more."""
 
 
 class HostTable:
@@ -71,12 +79,15 @@ class HostTable:
     memory_mb: NDArray[np.int64]
     disk_gb: NDArray[np.int64]
     memory_mb_reserved: NDArray[np.int64]
+    pcpus: NDArray[np.int64]
     vcpus_capacity: NDArray[np.int64]
     memory_mb_capacity: NDArray[np.int64]
     disk_gb_capacity: NDArray[np.int64]
+    pcpus_capacity: NDArray[np.int64]
     vcpus_claimed: NDArray[np.int64]
     memory_mb_claimed: NDArray[np.int64]
     disk_gb_claimed: NDArray[np.int64]
+    pcpus_claimed: NDArray[np.int64]
     servers: NDArray[np.int64]
     io_ops: NDArray[np.int64]
     build_failures: NDArray[np.int64]
@@ -85,6 +96,7 @@ class HostTable:
     usable: Mask
     reported_at: Floats
     generation: NDArray[np.int64]
+    changed: NDArray[np.int64]
     name_hash: NDArray[np.uint64]
 
     def __init__(
@@ -95,7 +107,9 @@ class HostTable:
         self.kinds: list[Kind] = []
         self._kind_codes: dict[Kind, int] = {}
         self._zone_codes: dict[str, int] = {}
+        self._topologies = Topologies()
         self.kind = np.empty(0, np.int32)
+        self.topology = np.empty(0, np.int32)
         self.zone = np.empty(0, np.int32)
         self.metrics: dict[str, Floats] = {}
         self.image_properties: dict[tuple[str, str], NDArray[np.int64]] = {}
@@ -120,6 +134,9 @@ class HostTable:
         for name, (dtype, value) in _COLUMNS.items():
             getattr(self, name)[rows] = np.fromiter((value(host) for host in listed), dtype, len(listed))
         self.kind[rows] = [self._kind_code(host) for host in listed]
+        self.topology[rows] = [self._topologies.code(host) for host in listed]
+        if len(self._topologies) > 2 * len(self) + _FEW:
+            self.topology = self._topologies.keep(self.topology)
         self.zone[rows] = [self._zone_codes.setdefault(h.availability_zone, len(self._zone_codes)) for h in listed]
         for column in self.metrics.values():
             column[rows] = np.nan
@@ -154,24 +171,33 @@ class HostTable:
         for key, count in counts.items():
             self.image_properties.setdefault(key, np.zeros(len(self), np.int64))[row] = count
 
-    def add_claim(self, claim: Claim) -> None:
-        """Note a claim made here, until the host's row is read again."""
+    def set_totals(self, claim: Claim, totals: Mapping[str, int]) -> None:
+        """What is claimed of a host after ``claim``, unless a later state is known already."""
         row = self.rows.get(claim.host)
-        if row is None:
+        if row is None or totals["generation"] <= self.generation[row]:
             return
-        self.vcpus_claimed[row] += claim.vcpus
-        self.memory_mb_claimed[row] += claim.memory_mb
-        self.disk_gb_claimed[row] += claim.disk_gb
-        self.servers[row] += 1
+        if totals["generation"] > self.generation[row] + 1:
+            # Something else changed before: the host is read again, as it is not known up to this change.
+            totals = {**totals, "changed": int(self.changed[row])}
+        for name, value in totals.items():
+            getattr(self, name)[row] = value
         for key in claim.image_properties.items():
             self.image_properties.setdefault(key, np.zeros(len(self), np.int64))[row] += 1
-        # The claim may be in the columns already: no generation of the database's is this one.
-        self.generation[row] = -1
+
+    def change_of(self, name: str) -> int | None:
+        """Number of the change up to which a host is known."""
+        row = self.rows.get(name)
+        return None if row is None else int(self.changed[row])
 
     def by_kind(self, predicate: Callable[[Kind], bool]) -> Mask:
         """Mask of the hosts whose kind satisfies ``predicate``."""
         verdicts = np.fromiter((predicate(kind) for kind in self.kinds), np.bool_, len(self.kinds))
         found: Mask = verdicts[self.kind] if len(self) else np.empty(0, np.bool_)
+        return found
+
+    def fits_topology(self, wish: NumaWish) -> Mask:
+        """Hosts that a guest which wishes this fits on now."""
+        found: Mask = self._topologies.fits(wish)[self.topology] if len(self) else np.empty(0, np.bool_)
         return found
 
     def named(self, names: Iterable[str]) -> Mask:
@@ -220,7 +246,7 @@ class HostTable:
         self.set_aggregates(self.aggregates)
 
     def _reshape(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
-        for name in (*_COLUMNS, "kind", "zone"):
+        for name in (*_COLUMNS, "kind", "topology", "zone"):
             setattr(self, name, change(getattr(self, name)))
         self.metrics = {name: change(column) for name, column in self.metrics.items()}
         self.image_properties = {key: change(column) for key, column in self.image_properties.items()}

@@ -10,9 +10,10 @@ from datetime import datetime, timedelta
 from sqlmodel import Session
 
 from infra.db import aggregates, claims, hosts
+from infra.db.claims import Granted
 from infra.db.engine import Database
 from infra.db.types import now
-from infra.domain.host import Aggregate, Claim, Host
+from infra.domain.host import Aggregate, Host
 from infra.scheduler.table import HostTable
 from infra.settings import SchedulerSettings
 
@@ -23,8 +24,9 @@ _MANY = 500
 @dataclass(frozen=True)
 class _Changes:
     as_of: datetime
+    horizon: int
     hosts: list[Host]
-    gone: list[str]
+    gone: frozenset[str]
     silent: dict[str, datetime]
     aggregates: list[Aggregate] | None
     """None: as before."""
@@ -39,6 +41,7 @@ class WarmTable:
         self._db = db
         self._options = options
         self._table = HostTable()
+        self._horizon = -1
         self._reading = asyncio.Lock()
         self.read_at = float("-inf")
         """When the latest reading began, by the monotonic clock."""
@@ -55,9 +58,8 @@ class WarmTable:
 
     def _changes(self, session: Session) -> _Changes:
         as_of = now()
-        known = dict(zip(self._table.names, self._table.generation.tolist(), strict=True))
-        current = hosts.generations(session)
-        changed = [name for name, generation in current.items() if known.get(name) != generation]
+        found = hosts.changes(session, self._horizon)
+        changed = [name for name, number in found.changed.items() if self._table.change_of(name) != number]
         many = len(changed) > _MANY
         listed: list[Aggregate] | None = None
         if {a.id: a.generation for a in self._table.aggregates} != aggregates.generations(session):
@@ -67,8 +69,9 @@ class WarmTable:
             properties = claims.image_properties(session, None if many else changed)
         return _Changes(
             as_of=as_of,
+            horizon=found.horizon,
             hosts=hosts.snapshot(session, None if many else changed) if changed else [],
-            gone=[name for name in known if name not in current],
+            gone=found.removed,
             silent=hosts.silent(session, as_of - timedelta(seconds=self._options.host_down_seconds)),
             aggregates=listed,
             image_properties=properties,
@@ -81,6 +84,7 @@ class WarmTable:
 
     def _apply(self, changes: _Changes) -> None:
         table = self._table
+        self._horizon = changes.horizon
         table.remove(changes.gone)
         table.update(changes.hosts)
         if changes.aggregates is not None:
@@ -96,8 +100,10 @@ class WarmTable:
             if name in table.rows:
                 table.reported_at[table.rows[name]] = reported_at.timestamp()
 
-    def note(self, claim: Claim) -> None:
-        """Count a claim made here, until its host is read again."""
+    def note(self, granted: Granted) -> None:
+        """What a host has left after a claim made here."""
+        counted = granted.claim
         if not self._counts_image_properties(self._table.aggregates):
-            claim = claim.model_copy(update={"image_properties": {}})
-        self._table.add_claim(claim)
+            counted = counted.model_copy(update={"image_properties": {}})
+        if granted.totals is not None:
+            self._table.set_totals(counted, granted.totals)

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import libvirt
 import pytest
@@ -113,8 +114,8 @@ def libvirt_driver(libvirtd: Libvirtd, tmp_path: Path) -> Iterator[LibvirtDriver
     connection.close()
 
 
-def make_driver(libvirtd: Libvirtd, connection: Connection, state: Path, guest_nice: int = 0) -> LibvirtDriver:
-    host = HostSettings(name="host-1", libvirt_uri=libvirtd.uri, guest_nice=guest_nice)
+def make_driver(libvirtd: Libvirtd, connection: Connection, state: Path, **settings: Any) -> LibvirtDriver:
+    host = HostSettings(name="host-1", libvirt_uri=libvirtd.uri, **{"guest_nice": 0, **settings})
     return LibvirtDriver(connection, Settings(state_dir=state, host=host), Accelerator("tcg", "The tests ask for it."))
 
 

@@ -7,7 +7,9 @@ from sqlmodel import Session
 from infra.db import claims, groups, hosts
 from infra.db.engine import Database
 from infra.domain.host import Claim, HostReport, Inventory
+from infra.domain.numa import CellWish, HostCell, NumaWish
 
+PINNED = NumaWish(cells=(CellWish(vcpus=(0, 1), memory_mb=512),), dedicated=True)
 INVENTORY = Inventory(vcpus=4, memory_mb=8192, disk_gb=100, cpu_allocation_ratio=2.0)
 
 
@@ -21,6 +23,20 @@ def add(db: Database, *names: str, **more: Any) -> None:
     for name in names:
         db.write_now(hosts.enrol, report(name, **more))
         db.write_now(hosts.set_ready, name, True)
+
+
+def add_pinning(db: Database, *names: str) -> None:
+    """Hosts with two cells, each with one core of two CPUs that are set aside."""
+    cells = tuple(
+        HostCell(id=id, shared=(id,), dedicated=own, siblings=(own,), memory_mb=4096)
+        for id, own in enumerate([(2, 3), (4, 5)])
+    )
+    add(db, *names, inventory=INVENTORY.model_copy(update={"pcpus": 4}), numa=cells)
+
+
+def pinned(server_id: str, host: str, cpus: int = 2) -> Claim:
+    """Of a server that has its CPUs to itself."""
+    return claim(server_id, host, vcpus=0).model_copy(update={"pcpus": cpus})
 
 
 def claim(
@@ -47,3 +63,7 @@ def check_sums(db: Database) -> None:
         assert host.vcpus_claimed <= capacity.vcpus
         assert host.memory_mb_claimed <= capacity.memory_mb
         assert host.disk_gb_claimed <= capacity.disk_gb
+        assert sum(c.pcpus for c in own) == host.pcpus_claimed <= capacity.pcpus
+        cpus = [cpu for c in own for cell in c.numa if cell.dedicated for choice in cell.cpus for cpu in choice]
+        assert len(cpus) == len(set(cpus)) == host.pcpus_claimed
+        assert sorted(cpus) == sorted(cpu for use in host.numa_used for cpu in use.dedicated)

@@ -10,11 +10,12 @@ from infra.db.engine import Database
 from infra.db.types import now
 from infra.domain.errors import ClaimLost, Fenced
 from infra.domain.host import Claim
-from tests.contract.hosts_help import INVENTORY, add, check_sums, claim, group
+from infra.domain.numa import CellWish, NumaWish
+from tests.contract.hosts_help import INVENTORY, PINNED, add, add_pinning, check_sums, claim, group, pinned
 
 
 def _claim(db: Database, wanted: Claim) -> Claim:
-    return db.write_now(claims.claim, wanted)
+    return db.write_now(claims.claim, wanted).claim
 
 
 def test_a_claim_is_held_and_counted_and_bumps_the_generation(database: Database) -> None:
@@ -63,6 +64,38 @@ def test_cpus_are_overcommitted_up_to_the_ratio_and_no_further(database: Databas
     database.write_now(claims.release, "s0", 1)
     _claim(database, claim("s2", "a", vcpus=4))
     check_sums(database)
+
+
+def test_cpus_of_its_own_are_one_servers_until_it_gives_them_back(database: Database) -> None:
+    add_pinning(database, "a")
+    held = [database.write_now(claims.claim, pinned(f"s{number}", "a"), PINNED).claim for number in range(2)]
+    assert sorted(cpu for claim in held for cell in claim.numa for own in cell.cpus for cpu in own) == [2, 3, 4, 5]
+    assert database.read_now(claims.get, "s0", 1) == held[0]
+    with pytest.raises(ClaimLost):
+        database.write_now(claims.claim, pinned("s2", "a"), PINNED)
+    assert database.read_now(claims.of_server, "s2") == []
+    again = database.write_now(claims.claim, pinned("s0", "a"), PINNED)
+    assert again.claim == held[0]
+    database.write_now(claims.quarantine, "s0", 1)
+    with pytest.raises(ClaimLost):
+        database.write_now(claims.claim, pinned("s2", "a"), PINNED)
+    database.write_now(claims.release, "s0", 1)
+    assert database.write_now(claims.claim, pinned("s2", "a"), PINNED).claim.numa == held[0].numa
+    check_sums(database)
+    database.write_now(claims.release_all, "s1")
+    database.write_now(claims.release_all, "s2")
+    host = database.read_now(hosts.get, "a")
+    assert (host.pcpus_claimed, host.numa_used) == (0, ())
+
+
+def test_a_host_whose_cells_are_too_small_loses_the_claim_and_nothing_is_counted(database: Database) -> None:
+    add_pinning(database, "a")
+    before = database.read_now(hosts.get, "a")
+    apart = NumaWish(cells=tuple(CellWish(vcpus=(n,), memory_mb=256) for n in range(3)), dedicated=True)
+    with pytest.raises(ClaimLost, match="NUMA"):
+        database.write_now(claims.claim, pinned("s", "a"), apart)
+    assert database.read_now(hosts.get, "a") == before
+    assert database.read_now(claims.everywhere) == []
 
 
 @pytest.mark.parametrize("switch", ["disabled", "not ready", "forced down", "gone"])

@@ -10,7 +10,8 @@ from sqlmodel import Session
 from infra.db import claims, hosts
 from infra.db.engine import Database
 from infra.domain.errors import ClaimLost, Fenced
-from tests.contract.hosts_help import add, check_sums, claim, group
+from infra.domain.numa import CellWish, NumaWish
+from tests.contract.hosts_help import add, add_pinning, check_sums, claim, group, pinned
 
 
 class _Callers:
@@ -98,6 +99,28 @@ def test_callers_at_once_never_overcommit(database: Database) -> None:
     assert work.lost, "there was room for all: nothing was shown"
 
 
+def test_callers_at_once_never_get_the_same_cpus(database: Database) -> None:
+    add_pinning(database, "a", "b")
+    wish = NumaWish(cells=(CellWish(vcpus=(0,), memory_mb=256),), dedicated=True)
+    lost: list[int] = []
+
+    def work(db: Database, number: int) -> None:
+        dice = random.Random(number)
+        for index in range(6):
+            server = f"s{number}-{index}"
+            try:
+                db.write_now(claims.claim, pinned(server, dice.choice("ab"), 1), wish)
+            except ClaimLost:
+                lost.append(number)
+                continue
+            if dice.random() < 0.4:
+                db.write_now(claims.release, server, 1)
+
+    _Callers(database, 4).run(work)
+    check_sums(database)
+    assert lost, "there was room for all: nothing was shown"
+
+
 def test_members_claimed_at_once_never_share_a_host_under_anti_affinity(database: Database) -> None:
     names = ["a", "b", "c"]
     add(database, *names)
@@ -108,7 +131,7 @@ def test_members_claimed_at_once_never_share_a_host_under_anti_affinity(database
     def work(db: Database, number: int) -> None:
         for host in names:
             try:
-                placed.append(db.write_now(claims.claim, claim(members[number], host)).host)
+                placed.append(db.write_now(claims.claim, claim(members[number], host)).claim.host)
                 return
             except ClaimLost:
                 continue

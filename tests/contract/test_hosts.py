@@ -114,11 +114,38 @@ def test_a_host_with_claims_stays_and_one_without_goes_with_its_memberships(data
         database.write_now(hosts.remove, "a")
 
 
-def test_generations_tell_which_hosts_changed(database: Database) -> None:
-    add(database, "a", "b")
-    before = database.read_now(hosts.generations)
+def test_changes_are_read_on_from_where_the_last_reading_was(database: Database) -> None:
+    add(database, "a", "b", "c")
+    first = database.read_now(hosts.changes, -1)
+    assert set(first.changed) == {"a", "b", "c"}
+    database.write_now(hosts.report, report("a"))
     database.write_now(claims.claim, claim("s", "b"))
-    assert database.read_now(hosts.generations) == {"a": before["a"], "b": before["b"] + 1}
+    database.write_now(hosts.remove, "c")
+    then = database.read_now(hosts.changes, first.horizon)
+    news = {name for name, number in then.changed.items() if first.changed[name] != number}
+    assert (news, then.removed) == ({"b"}, {"c"})
+    add(database, "c")
+    again = database.read_now(hosts.changes, then.horizon)
+    assert again.removed == frozenset()
+    assert again.changed["c"] not in (first.changed["c"], then.changed.get("c"))
+    database.write_now(hosts.remove, "c")
+    assert database.read_now(hosts.changes, again.horizon).removed == {"c"}
+
+
+@pytest.mark.postgresql
+def test_a_change_that_is_committed_late_is_not_missed(postgresql_database: Database) -> None:
+    db = postgresql_database
+    add(db, "early", "late")
+    seen: list[hosts.Changes] = []
+
+    def late(session: Session) -> None:
+        hosts.disable(session, "late")
+        db.write_now(hosts.disable, "early")
+        seen.append(db.read_now(hosts.changes, -1))
+
+    db.write_now(late)
+    then = db.read_now(hosts.changes, seen[0].horizon)
+    assert then.changed["late"] != seen[0].changed["late"]
 
 
 def test_a_host_that_has_not_reported_since_a_moment_is_silent(database: Database) -> None:
@@ -232,5 +259,5 @@ def test_groups_refuse_unknown_policies_and_rules(database: Database, policy: st
 
 def test_capacity_is_what_placement_calls_it() -> None:
     inventory = INVENTORY.model_copy(update={"reserved_memory_mb": 192, "ram_allocation_ratio": 1.5})
-    assert inventory.capacity.model_dump() == {"vcpus": 8, "memory_mb": 12000, "disk_gb": 100}
-    assert inventory.largest.model_dump() == {"vcpus": 4, "memory_mb": 8192, "disk_gb": 100}
+    assert inventory.capacity.model_dump() == {"vcpus": 8, "memory_mb": 12000, "disk_gb": 100, "pcpus": 0}
+    assert inventory.largest.model_dump() == {"vcpus": 4, "memory_mb": 8192, "disk_gb": 100, "pcpus": 0}

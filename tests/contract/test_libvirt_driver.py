@@ -18,6 +18,7 @@ from infra.compute.libvirt.probe import choose
 from infra.compute.metadata import GuestKey, GuestMetadata
 from infra.deploy.guest import GuestFiles
 from infra.domain.errors import BuildAborted, HostRejected
+from infra.domain.numa import CellWish, NumaWish, fit
 from infra.domain.server import PowerState
 from tests.contract.compute_fixtures import (
     GuestMaker,
@@ -226,6 +227,32 @@ def test_guests_weigh_less_than_the_control_plane(
     pid = int((libvirtd.directory / "run" / "qemu" / f"{guest.domain_name}.pid").read_text())
     threads = [int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()]
     assert {os.getpriority(os.PRIO_PROCESS, thread) for thread in threads} == {10}
+
+
+def test_a_guest_with_cpus_of_its_own_runs_there_and_the_others_elsewhere(
+    libvirt_driver: LibvirtDriver, libvirtd: Libvirtd, make: GuestMaker, tmp_path: Path
+) -> None:
+    own = max(os.sched_getaffinity(0))
+    connection = connections.Connection(libvirtd.uri)
+    driver = make_driver(libvirtd, connection, tmp_path, cpu_dedicated_set=str(own))
+    report = driver.report()
+    assert (report.inventory.pcpus, report.inventory.vcpus) == (1, libvirt_driver.report().inventory.vcpus - 1)
+    wish = NumaWish(cells=(CellWish(vcpus=(0,), memory_mb=128),), dedicated=True)
+    placed = fit(report.numa, (), wish)
+    assert placed is not None
+    pinned, floating = make(numa=placed), make()
+    for guest in (pinned, floating):
+        driver.define(guest)
+        driver.start(guest.server_id)
+    connection.close()
+    assert _cpus_of(libvirtd, pinned) == {own}
+    assert own not in _cpus_of(libvirtd, floating)
+
+
+def _cpus_of(libvirtd: Libvirtd, guest: Guest) -> set[int]:
+    """Where any thread of a guest's may run."""
+    pid = int((libvirtd.directory / "run" / "qemu" / f"{guest.domain_name}.pid").read_text())
+    return {cpu for thread in Path(f"/proc/{pid}/task").iterdir() for cpu in os.sched_getaffinity(int(thread.name))}
 
 
 def test_a_guest_outlives_its_libvirtd_and_the_driver_finds_it_again(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from xml.etree import ElementTree as ET
 
 from infra.compute.driver import Disk, Guest, Interface
+from infra.compute.libvirt import topology
 from infra.domain.errors import BuildAborted
 
 NAMESPACE = "urn:kilonova:server:1"
@@ -36,8 +37,8 @@ def _add(parent: ET.Element, tag: str, text: str | None = None, /, **attributes:
     return element
 
 
-def render(guest: Guest, accelerator: str) -> str:
-    """The domain of ``guest``; ``accelerator`` is ``kvm`` or ``tcg``.
+def render(guest: Guest, accelerator: str, shared: tuple[int, ...] = ()) -> str:
+    """The domain of ``guest``; ``accelerator`` is ``kvm`` or ``tcg``, ``shared`` the CPUs of guests without a policy.
 
     Raises:
         BuildAborted: the domain's name is not one that every hypervisor takes.
@@ -55,6 +56,7 @@ def render(guest: Guest, accelerator: str) -> str:
     _add_processor(domain, accelerator)
     for event, action in (("poweroff", "destroy"), ("reboot", "restart"), ("crash", "destroy")):
         _add(domain, f"on_{event}", action)
+    topology.add_to(domain, guest, accelerator, shared)
     _add_devices(domain, guest)
     return ET.tostring(domain, encoding="unicode")
 

@@ -60,7 +60,7 @@ class LibvirtDriver:
                     return
                 if existing.isActive():
                     raise HostRejected(f"Attempt {attempt} of the server still runs on this host", soft=True)
-            self._connection.get().defineXML(domain_xml.render(guest, self._accelerator.kind))
+            self._connection.get().defineXML(domain_xml.render(guest, self._accelerator.kind, self._inventory.confined))
 
     def start(self, server_id: str) -> None:
         with translated("start the server"):

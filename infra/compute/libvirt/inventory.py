@@ -5,9 +5,11 @@ from functools import cached_property
 from typing import Any
 from xml.etree import ElementTree as ET
 
+from infra.compute.libvirt import topology
 from infra.compute.libvirt.connection import Connection
 from infra.compute.libvirt.probe import Accelerator
 from infra.domain.host import HostReport, Inventory
+from infra.domain.numa import HostCell
 from infra.settings import Settings
 
 _GIB = 1024**3
@@ -34,6 +36,8 @@ class HostFacts:
             accelerator_reason=self._accelerator.reason,
             machine_types=self._machine_types,
             cpu_info=self._cpu_info,
+            numa=self._cells,
+            traits=self._traits,
             tunnel_ip=host.tunnel_ip,
             host_ip=host.tunnel_ip,
             running_vms=connection.numOfDomains(),
@@ -45,7 +49,8 @@ class HostFacts:
         directory.mkdir(parents=True, exist_ok=True)
         _, memory_mb, cpus, *_ = self._connection.get().getInfo()
         return Inventory(
-            vcpus=cpus,
+            vcpus=sum(len(cell.shared) for cell in self._cells) or cpus,
+            pcpus=sum(len(cell.dedicated) for cell in self._cells),
             memory_mb=memory_mb,
             disk_gb=shutil.disk_usage(directory).total // _GIB,
             reserved_memory_mb=host.reserved_memory_mb,
@@ -57,6 +62,22 @@ class HostFacts:
     @cached_property
     def _capabilities(self) -> ET.Element:
         return ET.fromstring(self._connection.get().getCapabilities())  # noqa: S314 (libvirt's own)
+
+    @cached_property
+    def _cells(self) -> tuple[HostCell, ...]:
+        return topology.cells_of(self._capabilities, self._settings.host)
+
+    @cached_property
+    def _traits(self) -> tuple[str, ...]:
+        return ("HW_CPU_HYPERTHREADING",) if any(cell.siblings for cell in self._cells) else ()
+
+    @property
+    def confined(self) -> tuple[int, ...]:
+        """The CPUs that guests without a policy keep to; empty where no others are set aside."""
+        settings = self._settings.host
+        if not settings.cpu_dedicated_set and not settings.cpu_shared_set:
+            return ()
+        return tuple(sorted(cpu for cell in self._cells for cpu in cell.shared))
 
     @cached_property
     def _machine_types(self) -> tuple[str, ...]:

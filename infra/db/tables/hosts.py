@@ -6,10 +6,15 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index
+from sqlalchemy import BigInteger, Column, Index
 from sqlmodel import Field, SQLModel
 
+from infra.db.changes import Change
 from infra.db.types import Json, UtcDateTime
+
+
+def _change() -> Any:
+    return Column(BigInteger, nullable=False, index=True, default=Change(), onupdate=Change())
 
 
 class HostRow(SQLModel, table=True):
@@ -25,17 +30,32 @@ class HostRow(SQLModel, table=True):
     reported_at: datetime = Field(sa_type=UtcDateTime)
     created_at: datetime = Field(sa_type=UtcDateTime)
     generation: int = 0
+    changed: int = Field(default=None, sa_column=_change())
+    """Grows with every change but a report that says nothing new: caches read on from where they were."""
     vcpus: int
     memory_mb: int
     disk_gb: int
+    pcpus: int = 0
     vcpus_capacity: int
     memory_mb_capacity: int
     disk_gb_capacity: int
+    pcpus_capacity: int = 0
     vcpus_claimed: int = 0
     memory_mb_claimed: int = 0
     disk_gb_claimed: int = 0
+    pcpus_claimed: int = 0
+    numa_used: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(Json, nullable=False, default=list))
     servers: int = 0
     build_failures: int = 0
+
+
+class RemovedHostRow(SQLModel, table=True):
+    """A host that was there: caches learn from it that it is no more."""
+
+    __tablename__ = "removed_hosts"
+
+    name: str = Field(primary_key=True)
+    changed: int = Field(default=None, sa_column=_change())
 
 
 class AggregateRow(SQLModel, table=True):
@@ -89,8 +109,20 @@ class ClaimRow(SQLModel, table=True):
     vcpus: int
     memory_mb: int
     disk_gb: int
+    pcpus: int = 0
+    numa: list[dict[str, Any]] = Field(default_factory=list, sa_type=Json)
     image_properties: dict[str, str] = Field(sa_type=Json)
     quarantined: bool = False
+
+
+class PlacementExplanationRow(SQLModel, table=True):
+    """Why an attempt at a server went where it went."""
+
+    __tablename__ = "placement_explanations"
+
+    server_id: str = Field(primary_key=True)
+    attempt: int = Field(primary_key=True)
+    explanation: dict[str, Any] = Field(sa_type=Json)
 
 
 class ClosedAttemptRow(SQLModel, table=True):

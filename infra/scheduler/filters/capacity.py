@@ -5,7 +5,7 @@ from infra.domain.placement import PlacementRequest
 from infra.scheduler.table import HostTable, Mask
 from infra.settings import SchedulerSettings
 
-CLASSES = {"VCPU": "vcpus", "MEMORY_MB": "memory_mb", "DISK_GB": "disk_gb"}
+CLASSES = {"VCPU": "vcpus", "MEMORY_MB": "memory_mb", "DISK_GB": "disk_gb", "PCPU": "pcpus"}
 """Resource classes of the Placement API and their columns."""
 
 
@@ -15,7 +15,10 @@ class CapacityFilter:
     def passes(self, table: HostTable, request: PlacementRequest, options: SchedulerSettings) -> Mask | None:
         mask = np.ones(len(table), np.bool_)
         for column in CLASSES.values():
-            mask &= largest(table, column) >= getattr(request.resources, column)
+            asked = getattr(request.resources, column)
+            # What is not asked for a host may even be short of, as after its inventory shrank.
+            if asked:
+                mask &= largest(table, column) >= asked
         return mask
 
 

@@ -46,5 +46,5 @@ def share(
     if low == high:
         return None
     multipliers = table.aggregate_minimum(weigher.multiplier, default)[rows] if own else default
-    found: Floats = np.multiply((weights - low) / (high - low), weigher.sign * multipliers)
+    found: Floats = np.multiply(weights - low, weigher.sign * multipliers / float(high - low))
     return found

@@ -9,7 +9,10 @@ from hypothesis import strategies as st
 
 from infra.compute.driver import Disk, Guest, Interface
 from infra.compute.libvirt.domain_xml import NAMESPACE, attempt_of, device_names, devices_of, disks_of, render
-from infra.domain.errors import BuildAborted
+from infra.compute.libvirt.topology import cells_of
+from infra.domain.errors import BadRequest, BuildAborted
+from infra.domain.numa import GuestCell, HostCell
+from infra.settings import HostSettings
 
 GOLDEN = Path(__file__).parent / "golden"
 SERVER = "11111111-2222-3333-4444-555555555555"
@@ -51,7 +54,22 @@ def pretty(xml: str) -> str:
 KERNEL = {"kernel": Path("/i/k"), "ramdisk": Path("/i/r"), "kernel_arguments": "console=ttyS0 root=LABEL=x"}
 
 
-@pytest.mark.parametrize(("name", "accelerator", "changes"), [("disk_tcg", "tcg", {}), ("kernel_kvm", "kvm", KERNEL)])
+CELLS = (
+    GuestCell(id=1, vcpus=(0, 1), cpus=((12,), (13,)), dedicated=True, memory_mb=256, page_kib=2048, emulator=(8, 9)),
+    GuestCell(id=0, vcpus=(2,), cpus=((4,),), dedicated=True, memory_mb=256, emulator=(0, 1)),
+)
+PINNED = {"vcpus": 3, "numa": CELLS}
+
+
+@pytest.mark.parametrize(
+    ("name", "accelerator", "changes"),
+    [
+        ("disk_tcg", "tcg", {}),
+        ("kernel_kvm", "kvm", KERNEL),
+        ("pinned_kvm", "kvm", PINNED),
+        ("pinned_tcg", "tcg", PINNED),
+    ],
+)
 def test_the_domain_is_the_golden_one(name: str, accelerator: str, changes: dict[str, object]) -> None:
     assert pretty(render(guest(**changes), accelerator)) == (GOLDEN / f"{name}.xml").read_text()
 
@@ -61,6 +79,38 @@ def test_a_disk_has_a_place_in_the_boot_order_only_if_it_is_booted_from(index: i
     disk = Disk(path=Path("/d/volume.qcow2"), format="qcow2", device="vdb", serial="volume", boot_index=index)
     tree = ET.fromstring(render(guest(disks=(disk,)), "tcg"))
     assert [boot.attrib["order"] for boot in tree.iterfind("devices/disk/boot")] == orders
+
+
+def test_a_guest_without_a_policy_keeps_to_the_shared_cpus_where_others_are_set_aside() -> None:
+    def places(shared: tuple[int, ...]) -> str | None:
+        return ET.fromstring(render(guest(), "kvm", shared)).find("vcpu").get("cpuset")  # type: ignore[union-attr]
+
+    assert places(()) is None
+    assert places((0, 1, 8)) == "0,1,8"
+
+
+CAPABILITIES = """<capabilities><host><topology><cells num='2'>
+<cell id='0'><memory unit='KiB'>8388608</memory><pages unit='KiB' size='4'>2000000</pages>
+<pages unit='KiB' size='2048'>128</pages><pages unit='KiB' size='1048576'>0</pages>
+<cpus num='4'><cpu id='0' siblings='0,2'/><cpu id='1' siblings='1,3'/><cpu id='2' siblings='0,2'/>
+<cpu id='3' siblings='1,3'/></cpus></cell>
+<cell id='1'><memory unit='KiB'>4194304</memory><cpus num='1'><cpu id='4' siblings='4'/></cpus></cell>
+</cells></topology></host></capabilities>"""
+
+
+def test_a_hosts_cells_are_what_libvirt_says_they_are() -> None:
+    settings = HostSettings(name="h", cpu_dedicated_set="1-4,^2")
+    first, second = cells_of(ET.fromstring(CAPABILITIES), settings)
+    assert first == HostCell(
+        id=0, shared=(0, 2), dedicated=(1, 3), siblings=((0, 2), (1, 3)), memory_mb=8192, pages=((2048, 128),)
+    )
+    assert second == HostCell(id=1, dedicated=(4,), memory_mb=4096)
+
+
+@pytest.mark.parametrize("sets", [{"cpu_dedicated_set": "5"}, {"cpu_dedicated_set": "1", "cpu_shared_set": "0-1"}])
+def test_sets_of_cpus_that_are_not_there_or_overlap_are_refused(sets: dict[str, str]) -> None:
+    with pytest.raises(BadRequest):
+        cells_of(ET.fromstring(CAPABILITIES), HostSettings(name="h", **sets))
 
 
 def shape(xml: str) -> list[str]:

@@ -61,7 +61,7 @@ class World:
 
     def passing(self) -> list[Host]:
         always = ["ComputeFilter", "RequestedHostFilter", "RetryFilter", "CapacityFilter"]
-        always += ["ServerGroupAntiAffinityFilter", "ServerGroupAffinityFilter"]
+        always += ["ServerGroupAntiAffinityFilter", "ServerGroupAffinityFilter", "NUMATopologyFilter"]
         names = always if self.request.forced_host else [*always, "AvailabilityZoneFilter", "TraitsFilter"]
         if not self.request.forced_host:
             names += self.options.enabled_filters
@@ -110,14 +110,37 @@ class World:
         inventory, flavor = host.report.inventory, self.request.flavor
         disk = (0 if self.request.volume_backed else flavor.disk_gb) + flavor.ephemeral_gb + -(-flavor.swap_mb // 1024)
         memory = (inventory.memory_mb - inventory.reserved_memory_mb) * inventory.ram_allocation_ratio
+        if flavor.extra_specs.get("hw:cpu_policy") == "dedicated":
+            cpus = flavor.vcpus + host.pcpus_claimed <= inventory.pcpus
+        else:
+            shared = inventory.vcpus * inventory.cpu_allocation_ratio
+            cpus = flavor.vcpus <= inventory.vcpus and host.vcpus_claimed + flavor.vcpus <= shared
         return (
-            flavor.vcpus <= inventory.vcpus
+            cpus
             and flavor.ram_mb <= inventory.memory_mb
             and disk <= inventory.disk_gb
-            and host.vcpus_claimed + flavor.vcpus <= inventory.vcpus * inventory.cpu_allocation_ratio
             and host.memory_mb_claimed + flavor.ram_mb <= memory
-            and host.disk_gb_claimed + disk <= inventory.disk_gb * inventory.disk_allocation_ratio
+            and (not disk or host.disk_gb_claimed + disk <= inventory.disk_gb * inventory.disk_allocation_ratio)
         )
+
+    def NUMATopologyFilter(self, host: Host) -> bool:
+        specs = self.request.flavor.extra_specs
+        dedicated = specs.get("hw:cpu_policy") == "dedicated"
+        if not dedicated and "hw:numa_nodes" not in specs and "hw:mem_page_size" not in specs:
+            return True
+        nodes = int(specs.get("hw:numa_nodes", "1"))
+        cpus, memory = self.request.flavor.vcpus // nodes, self.request.flavor.ram_mb // nodes
+        uses = {use.id: use for use in host.numa_used}
+        fitting = 0
+        for cell in host.report.numa:
+            use = uses.get(cell.id)
+            taken, pages = (set(use.dedicated), dict(use.pages)) if use else (set(), {})
+            free = len(set(cell.dedicated) - taken) if dedicated else len(cell.shared)
+            small = cell.memory_mb - sum(size * count // 1024 for size, count in cell.pages)
+            small -= use.memory_mb if use else 0
+            huge = any((count - pages.get(size, 0)) * size >= memory * 1024 for size, count in cell.pages)
+            fitting += cpus <= free and (huge if specs.get("hw:mem_page_size") == "large" else memory <= small)
+        return nodes <= fitting
 
     def TraitsFilter(self, host: Host) -> bool:
         for wishes in (self.request.flavor.extra_specs, self.request.image_properties):

@@ -5,6 +5,7 @@ from collections import Counter
 import numpy as np
 
 from infra.domain.host import Claim
+from infra.domain.numa import CellUse, CellWish, HostCell, NumaWish
 from infra.domain.placement import PlacementGroup
 from infra.scheduler.explain import explain
 from infra.scheduler.select import select
@@ -126,11 +127,33 @@ def test_a_table_changed_step_by_step_is_the_table_made_at_once() -> None:
     assert np.array_equal(table.in_aggregates(lambda made: True), [False, True, True, True])
 
 
-def test_a_claim_noted_is_counted_until_the_host_is_read_again() -> None:
-    table = _table(host("a"))
-    table.add_claim(Claim(server_id="s", host="a", attempt=1, vcpus=2, memory_mb=512, disk_gb=3))
-    figures = (table.vcpus_claimed, table.memory_mb_claimed, table.disk_gb_claimed, table.servers, table.generation)
-    assert [int(column[0]) for column in figures] == [2, 512, 3, 1, -1]
-    table.add_claim(Claim(server_id="s", host="unknown", attempt=1, vcpus=2, memory_mb=512, disk_gb=3))
-    table.update([host("a", generation=7)])
-    assert [int(column[0]) for column in (table.vcpus_claimed, table.generation)] == [0, 7]
+def test_states_of_cells_that_no_host_is_in_are_forgotten_and_answers_stay_right() -> None:
+    cell = HostCell(id=0, dedicated=(0, 1), memory_mb=10**6)
+    wish = NumaWish(cells=(CellWish(vcpus=(0,), memory_mb=1),), dedicated=True)
+    table = _table(host("a", numa=(cell,)), host("b", numa=(cell,)))
+    for number in range(3000):
+        taken = (0, 1) if number % 2 else (1,)
+        table.update([host("a", numa=(cell,), numa_used=(CellUse(id=0, dedicated=taken, memory_mb=number),))])
+        if number % 500 in (0, 1):
+            assert table.fits_topology(wish).tolist() == [not number % 2, True]
+    assert len(table._topologies) < 1500
+    assert table.fits_topology(wish).tolist() == [False, True]
+
+
+def test_what_is_left_after_a_claim_is_counted_unless_more_is_known() -> None:
+    table = _table(host("a", generation=7, changed=70))
+    claim = Claim(server_id="s", host="a", attempt=1, vcpus=2, memory_mb=512, disk_gb=3)
+    totals = {"vcpus_claimed": 6, "memory_mb_claimed": 512, "disk_gb_claimed": 3, "servers": 3}
+    table.set_totals(claim, {**totals, "generation": 8, "changed": 80})
+    assert (table.vcpus_claimed[0], table.memory_mb_claimed[0], table.disk_gb_claimed[0], table.servers[0]) == (
+        6,
+        512,
+        3,
+        3,
+    )
+    assert table.change_of("a") == 80
+    table.set_totals(claim, {**totals, "vcpus_claimed": 4, "generation": 7, "changed": 90})
+    assert table.vcpus_claimed[0] == 6, "an older state replaced a later one"
+    table.set_totals(claim, {**totals, "vcpus_claimed": 8, "generation": 10, "changed": 100})
+    assert table.vcpus_claimed[0] == 8
+    assert table.change_of("a") == 80, "what happened in between would never be read"

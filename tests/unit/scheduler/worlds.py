@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from infra.domain.flavor import Flavor
 from infra.domain.host import Aggregate, Host, HostReport, Inventory
+from infra.domain.numa import CellUse, HostCell
 from infra.domain.placement import PlacementGroup, PlacementRequest
 from infra.settings import SchedulerSettings
 
@@ -59,6 +60,17 @@ def _mostly(usual: Any, *others: Any) -> st.SearchStrategy[Any]:
     return st.integers(0, 11).flatmap(lambda die: st.sampled_from(others) if die == 5 else st.just(usual))
 
 
+_cells = tuple(
+    HostCell(
+        id=id,
+        shared=(4 + id, 6 + id),
+        dedicated=(2 * id, 2 * id + 1),
+        siblings=((2 * id, 2 * id + 1),),
+        memory_mb=5000,
+        pages=((2048, 1100),),
+    )
+    for id in (0, 1)
+)
 _names = tuple(f"host-{number}" for number in range(8))
 _hosts = st.lists(
     st.builds(
@@ -73,6 +85,10 @@ _hosts = st.lists(
         ready=_mostly(True, False),
         forced_down=_mostly(False, True),
         reported_at=_mostly(5, 0, 29, 31, 600).map(lambda seconds: NOW - timedelta(seconds=seconds)),
+        pcpus=_mostly(4, 0),
+        pcpus_claimed=st.integers(0, 3),
+        numa=st.sampled_from((_cells[:0], _cells, _cells, _cells[1:])),
+        numa_used=st.sampled_from(((), (), (CellUse(id=0, dedicated=(0, 1), memory_mb=3000, pages=((2048, 600),)),))),
         vcpus_claimed=st.integers(0, 3),
         memory_mb_claimed=st.integers(0, 8).map(lambda gib: gib * 512),
         disk_gb_claimed=st.integers(0, 5),
@@ -125,7 +141,9 @@ _extra_specs = st.lists(
             ("capabilities:host", ("s< host-4", "host-2")),
             ("capabilities:unheard_of", ("true",)),
             ("num_instances", ("<= 2", "2")),
-            ("hw:cpu_policy", ("dedicated",)),
+            ("hw:cpu_policy", ("dedicated", "shared")),
+            ("hw:numa_nodes", ("1",)),
+            ("hw:mem_page_size", ("small", "large")),
             ("ssd", ("true", "<or> true <or> 1", ">= 1")),
             ("aggregate_instance_extra_specs:ssd", ("true", "<or> true <or> 1", "= 3")),
             ("trait:CUSTOM_GOLD", ("required", "forbidden")),

@@ -1,0 +1,53 @@
+"""The states that hosts' NUMA cells are in: hosts of one make with the same CPUs taken are in the same one.
+
+Whether a guest fits is worked out once for each state and wish, and remembered, as it is the one question to hosts
+that no array operation answers.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from infra.domain.host import Host
+from infra.domain.numa import CellUse, HostCell, NumaWish, fit
+
+_State = tuple[tuple[HostCell, ...], tuple[CellUse, ...]]
+_WISHES = 64
+"""Wishes remembered; the one that was not asked for longest is forgotten."""
+
+
+class Topologies:
+    def __init__(self) -> None:
+        self._codes: dict[_State, int] = {}
+        self._states: list[_State] = []
+        self._verdicts: dict[NumaWish, list[bool]] = {}
+
+    def __len__(self) -> int:
+        return len(self._states)
+
+    def code(self, host: Host) -> int:
+        state = (host.report.numa, host.numa_used)
+        code = self._codes.setdefault(state, len(self._states))
+        if code == len(self._states):
+            self._states.append(state)
+        return code
+
+    def fits(self, wish: NumaWish) -> NDArray[np.bool_]:
+        """By code: whether a guest that wishes this fits."""
+        verdicts = self._verdicts.pop(wish, [])
+        verdicts += (fit(cells, used, wish) is not None for cells, used in self._states[len(verdicts) :])
+        self._verdicts[wish] = verdicts
+        if len(self._verdicts) > _WISHES:
+            self._verdicts.pop(next(iter(self._verdicts)))
+        return np.array(verdicts, np.bool_)
+
+    def keep(self, codes: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Forget every other state, and number those left anew; returns the new numbers of ``codes``."""
+        kept, renumbered = np.unique(codes, return_inverse=True)
+        self._states = [self._states[code] for code in kept.tolist()]
+        self._codes = {state: code for code, state in enumerate(self._states)}
+        self._verdicts = {
+            wish: [verdicts[code] for code in kept.tolist()]
+            for wish, verdicts in self._verdicts.items()
+            if len(verdicts) > (int(kept[-1]) if len(kept) else -1)
+        }
+        return renumbered.astype(np.int32)
