@@ -188,6 +188,16 @@ def meanwhile(event: Callable[[], Awaitable[Any]], tasks: list[asyncio.Task[Any]
     return act
 
 
+def held(until: asyncio.Event) -> Act:
+    """Waits before its effect; other steps go on."""
+
+    async def act(n: int, call: Call) -> Any:
+        await until.wait()
+        return await call()
+
+    return act
+
+
 def until_told(event: Callable[[], Awaitable[Any]], tasks: list[asyncio.Task[Any]]) -> Act:
     """At the first call ``event`` begins, and the step hangs until it is told to stop."""
 

@@ -31,6 +31,7 @@ from temporalio.worker import Replayer, Worker, WorkerConfig
 from api import start
 from api.app import Door
 from api.deps import Services
+from api.turns import Turns
 from infra.compute.fake import FakeDriver
 from infra.db import flavors, images, networks, schema, servers, subnets, volumes
 from infra.db.engine import Database
@@ -126,7 +127,14 @@ class World:
         self.images = FileStore(settings.image_directory)
         self.hosts: dict[str, FakeHost] = {}
         self.services = Services(
-            settings, self.db, self.identity, self.images, self.volumes, client, Sealer(settings.seal)
+            settings,
+            self.db,
+            self.identity,
+            self.images,
+            self.volumes,
+            client,
+            Sealer(settings.seal),
+            Turns(settings.api.admissions_at_once),
         )
         self.rest = RestClient(settings.api_url, self.identity)
         self.http = httpx.AsyncClient(base_url=settings.api_url, timeout=60)
@@ -138,13 +146,13 @@ class World:
                 Door(self.services), lifespan="off", log_config=None, access_log=False, timeout_keep_alive=keep
             )
         )
-        self._running: list[asyncio.Task[Any]] = []
+        self._serving: asyncio.Task[Any] | None = None
+        self._control: list[asyncio.Task[None]] = []
         self._workers: list[Worker] = []
 
     async def begin(self, host_names: tuple[str, ...]) -> None:
-        self._running.append(asyncio.create_task(self._door.serve([self._listening])))
-        self._workers = control.build(self.settings, self.client, self.db, self.identity, self.rest, self.volumes)
-        self._running += [asyncio.create_task(worker.run()) for worker in self._workers]
+        self._serving = asyncio.create_task(self._door.serve([self._listening]))
+        self.start_control()
         await self._seed()
         for name in host_names:
             await self.add_host(name)
@@ -152,12 +160,23 @@ class World:
 
     async def end(self) -> None:
         await asyncio.gather(*(host.stop() for host in self.hosts.values()))
-        await asyncio.gather(*(worker.shutdown() for worker in self._workers))
+        await self.stop_control()
         await self.http.aclose()
         await self.rest.close()
         self._door.should_exit = True
-        await asyncio.gather(*self._running)
+        if self._serving is not None:
+            await self._serving
         self.db.close()
+
+    def start_control(self) -> None:
+        self._workers = control.build(self.settings, self.client, self.db, self.identity, self.rest, self.volumes)
+        self._control = [asyncio.create_task(worker.run()) for worker in self._workers]
+
+    async def stop_control(self) -> None:
+        """As a crash would: what runs is not waited for."""
+        await asyncio.gather(*(worker.shutdown() for worker in self._workers))
+        await asyncio.gather(*self._control)
+        self._workers, self._control = [], []
 
     async def add_host(self, name: str, **inventory: Any) -> FakeHost:
         """Known and ready; nobody polls its queues before ``start_host``."""
@@ -389,15 +408,17 @@ class _Proofs(SimplePlugin):
 
 
 @asynccontextmanager
-async def world(folder: Path, target: str, namespace: str, hosts: tuple[str, ...]) -> AsyncIterator[World]:
+async def world(
+    folder: Path, target: str, namespace: str, hosts: tuple[str, ...], **scheduler: Any
+) -> AsyncIterator[World]:
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     listening.set_inheritable(False)
     settings = Settings(
         state_dir=folder,
-        api=ApiSettings(port=listening.getsockname()[1]),
+        api=ApiSettings(port=listening.getsockname()[1], admissions_at_once=100),
         seal=SealSettings(keys={"k": SecretStr(_KEY)}),
-        scheduler=SchedulerSettings(host_down_seconds=3600),
+        scheduler=SchedulerSettings(host_down_seconds=3600, **scheduler),
         limits=LimitSettings(),
     )
     faults = Faults()
@@ -417,6 +438,8 @@ async def world(folder: Path, target: str, namespace: str, hosts: tuple[str, ...
 async def temporal_server(*namespaces: str) -> AsyncIterator[str]:
     """A server of its own, in memory; yields its address."""
     extra = [part for key, value in _DYNAMIC.items() for part in ("--dynamic-config-value", f"{key}={value}")]
+    # What waits on a queue is told as it is now, not as it was seconds ago.
+    extra += ["--dynamic-config-value", 'matching.taskQueueInfoByBuildIdTTL="1ms"']
     extra += [part for name in namespaces for part in ("--namespace", name)]
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(Path(sys.executable).with_name("temporal")),
