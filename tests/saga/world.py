@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -141,10 +141,9 @@ class World:
         self._listening = listening
         # As in production: longer than any client keeps a connection.
         keep = settings.api.keep_alive_seconds
+        self._app = Door(self.services)
         self._door = _Server(
-            uvicorn.Config(
-                Door(self.services), lifespan="off", log_config=None, access_log=False, timeout_keep_alive=keep
-            )
+            uvicorn.Config(self._app, lifespan="off", log_config=None, access_log=False, timeout_keep_alive=keep)
         )
         self._serving: asyncio.Task[Any] | None = None
         self._control: list[asyncio.Task[None]] = []
@@ -173,27 +172,41 @@ class World:
         self._control = [asyncio.create_task(worker.run()) for worker in self._workers]
 
     async def stop_control(self) -> None:
-        """As a crash would: what runs is not waited for."""
+        """As a crash would: what runs is not waited for, and nothing that was cached is left."""
         await asyncio.gather(*(worker.shutdown() for worker in self._workers))
         await asyncio.gather(*self._control)
         self._workers, self._control = [], []
 
     async def add_host(self, name: str, **inventory: Any) -> FakeHost:
         """Known and ready; nobody polls its queues before ``start_host``."""
+        driver = FakeDriver(name, FAKE_INVENTORY.model_copy(update=inventory))
+        made = self.hosts[name] = self._host(name, driver, FakeNetworkBackend())
+        await made.host.upkeep.enrol()
+        await made.host.upkeep.settle()
+        return made
+
+    def _host(self, name: str, driver: FakeDriver, network: FakeNetworkBackend) -> FakeHost:
         settings = self.settings.model_copy(update={"host": HostSettings(name=name)})
         directory = settings.host_directory
-        driver = FakeDriver(name, FAKE_INVENTORY.model_copy(update=inventory))
-        network = FakeNetworkBackend()
         host = Host(settings, driver, network, self.rest)
-        await host.upkeep.enrol()
-        await host.upkeep.settle()
-        made = self.hosts[name] = FakeHost(directory, driver, network, HostCache(directory / "images"), host)
-        return made
+        return FakeHost(directory, driver, network, HostCache(directory / "images"), host)
 
     def start_host(self, name: str) -> None:
         host = self.hosts[name]
         host.workers = host.host.workers(self.client)
         host.running = [asyncio.create_task(worker.run()) for worker in host.workers]
+
+    async def restart(self, **changes: Any) -> None:
+        """All programs end as in a crash and start again, with other settings."""
+        await self.stop_control()
+        await asyncio.gather(*(host.stop() for host in self.hosts.values()))
+        self.settings = self.settings.model_copy(update=changes)
+        self.services = replace(self.services, settings=self.settings, sealer=Sealer(self.settings.seal))
+        self._app.apps, self._app.services = Door(self.services).apps, self.services
+        self.start_control()
+        for name, host in self.hosts.items():
+            self.hosts[name] = self._host(name, host.driver, host.network)
+            self.start_host(name)
 
     # -- what is in it
 
