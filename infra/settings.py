@@ -131,7 +131,7 @@ class SchedulerSettings(_Group):
     """A host that has not reported for this long is down."""
     host_subset_size: int = 1
     """Choose at random, seeded by the server's id, among this many of the best hosts."""
-    claim_slots: int = 1
+    claim_slots: int = 2
     boots_in_flight: int = 6
     """Servers being built on hosts at a time; others wait for their claim, fairly by project. One that has been built
     for longer than 3 s does not count: a slow host or a large image holds up nobody. The fewer, the sooner a project's

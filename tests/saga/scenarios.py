@@ -41,6 +41,8 @@ class Scenario:
     """Steps after which there is no way back: they are tried until they succeed."""
     local: frozenset[str] = frozenset()
     deletable: bool = True
+    undoes: bool = False
+    """Whether what was done is taken back when a step fails, and not only the row let go of."""
 
 
 async def gone(world: World, place: Place, before: dict[str, Any]) -> None:
@@ -128,6 +130,7 @@ BOOT = Scenario(
     begin=lambda world, place: world.boot(place, status=None),
     done=active,
     undone=in_error,
+    undoes=True,
     admission=frozenset({"identity.validate_token", "records.create_servers"}),
     hosted=frozenset(
         {
@@ -349,6 +352,7 @@ ATTACH = Scenario(
     begin=lambda world, place: world.attach(place, status=None),
     done=attached,
     undone=not_attached,
+    undoes=True,
     admission=frozenset({"attachments.begin"}),
     forward_only=frozenset({"attachments.end"}),
     local=frozenset({"attachments.begin", "attachments.end"}),
@@ -389,6 +393,7 @@ DETACH = Scenario(
     begin=lambda world, place: world.detach(place, status=None),
     done=detached,
     undone=still_attached,
+    undoes=True,
     admission=frozenset({"attachments.begin_detach"}),
     forward_only=frozenset({"volumes.detach", "attachments.end"}),
     local=frozenset({"attachments.begin_detach", "attachments.end"}),

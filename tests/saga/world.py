@@ -197,15 +197,15 @@ class World:
         host.running = [asyncio.create_task(worker.run()) for worker in host.workers]
 
     async def restart(self, **changes: Any) -> None:
-        """All programs end as in a crash and start again, with other settings."""
-        await self.stop_control()
-        await asyncio.gather(*(host.stop() for host in self.hosts.values()))
+        """All programs end as in a crash and start again, with other settings; hosts begin by paying their debts."""
+        await asyncio.gather(self.stop_control(), *(host.stop() for host in self.hosts.values()))
         self.settings = self.settings.model_copy(update=changes)
         self.services = replace(self.services, settings=self.settings, sealer=Sealer(self.settings.seal))
         self._app.apps, self._app.services = Door(self.services).apps, self.services
         self.start_control()
         for name, host in self.hosts.items():
-            self.hosts[name] = self._host(name, host.driver, host.network)
+            again = self.hosts[name] = self._host(name, host.driver, host.network)
+            await again.host.upkeep.settle()
             self.start_host(name)
 
     # -- what is in it
@@ -420,6 +420,10 @@ class _Proofs(SimplePlugin):
         return config
 
 
+_NO_GATE = {"host_down_seconds": 3600, "claim_slots": 50, "boots_in_flight": 50}
+"""What a proof holds up must not hold up the others."""
+
+
 @asynccontextmanager
 async def world(
     folder: Path, target: str, namespace: str, hosts: tuple[str, ...], **scheduler: Any
@@ -431,7 +435,7 @@ async def world(
         state_dir=folder,
         api=ApiSettings(port=listening.getsockname()[1], admissions_at_once=100),
         seal=SealSettings(keys={"k": SecretStr(_KEY)}),
-        scheduler=SchedulerSettings(host_down_seconds=3600, **scheduler),
+        scheduler=SchedulerSettings(**{**_NO_GATE, **scheduler}),
         limits=LimitSettings(),
     )
     faults = Faults()
