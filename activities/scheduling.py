@@ -1,12 +1,14 @@
 """Step 5: a host for the server, chosen and claimed. The gate for boots in flight: few slots, fair by project."""
 
+import asyncio
+import time
 from typing import Any
 
 from sqlmodel import Session
 
 from activities.base import step
+from infra.db import boot_queue, hosts, images, servers, settlement
 from infra.db import claims as claim_rows
-from infra.db import hosts, images, servers, settlement
 from infra.db.engine import Database
 from infra.domain.errors import Fenced, NotFound
 from infra.domain.placement import PlacementRequest
@@ -37,10 +39,47 @@ class ServerRef(History):
     server_id: str
 
 
+class Gate:
+    """Lets a boot on when few enough are being built on hosts.
+
+    While it is shut the next claims wait in the few slots of their queue, and all others in the queue itself, where
+    the projects take turns. What is built further on is kept so few that a boot let in is soon done.
+    """
+
+    COUNTED_SECONDS = 3.0
+    """A boot that takes longer waits for its host or an image, and keeps nobody from anything."""
+    _UNSEEN_SECONDS = 1.0
+    """Until a boot that was let in has written that it is on a host; it counts from the start."""
+    _PAUSE_SECONDS = 0.02
+
+    def __init__(self, db: Database, boots_in_flight: int) -> None:
+        self._db = db
+        self._limit = boots_in_flight
+        self._let_in: dict[str, float] = {}
+        self._first = asyncio.Lock()
+
+    async def passed(self, server_id: str) -> None:
+        """Returns when the server may have a host."""
+        async with self._first:
+            # Of other workers' boots nobody tells this process.
+            while await self._in_flight() >= self._limit:  # noqa: ASYNC110
+                await asyncio.sleep(self._PAUSE_SECONDS)
+            self._let_in[server_id] = time.monotonic()
+
+    async def _in_flight(self) -> int:
+        on_hosts = await self._db.read(boot_queue.on_hosts, self.COUNTED_SECONDS)
+        oldest = time.monotonic() - self._UNSEEN_SECONDS
+        self._let_in = {
+            server_id: when for server_id, when in self._let_in.items() if when > oldest and server_id not in on_hosts
+        }
+        return len(on_hosts) + len(self._let_in)
+
+
 class SchedulingActivities:
-    def __init__(self, db: Database, scheduler: Scheduler) -> None:
+    def __init__(self, db: Database, scheduler: Scheduler, boots_in_flight: int) -> None:
         self._db = db
         self._scheduler = scheduler
+        self._gate = Gate(db, boots_in_flight)
 
     @step("scheduling.release_claim", because="it is an undo")
     async def release_claim(self, params: ClaimHost) -> None:
@@ -53,6 +92,7 @@ class SchedulingActivities:
             NoValidHost: with the counts by filter.
             Fenced: another verb has taken the server, or the attempt is closed.
         """
+        await self._gate.passed(params.server_id)
         request = await self._db.read(_request, params)
         claimed = await self._scheduler.claim(request, params.attempt)
         explanation = claimed.explanation.model_copy(update={"filters": claimed.explanation.filters})

@@ -9,6 +9,7 @@ import uvloop
 from api.app import Door
 from api.deps import Services
 from api.image.data import recover
+from api.turns import Turns
 from infra import settings as configuration
 from infra.db.engine import Database
 from infra.identity.keycloak import KeycloakProvider
@@ -35,6 +36,7 @@ async def serve(settings: Settings) -> None:
         # Lazy: reads are answered while Temporal is away, writes with 503.
         temporal=await connect(settings.temporal, lazy=True),
         sealer=Sealer(settings.seal),
+        admissions=Turns(settings.api.admissions_at_once),
     )
     server = uvicorn.Server(
         uvicorn.Config(

@@ -2,16 +2,17 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
 from temporalio.client import Client
 
+from api.turns import Turns
 from infra.db.engine import Database
 from infra.identity.provider import IdentityProvider
 from infra.image.store import ImageStore
-from infra.settings import Settings
+from infra.settings import ApiSettings, Settings
 from infra.temporal.sealed import Sealer
 from infra.volume.backend import VolumeBackend
 
@@ -25,6 +26,7 @@ class Services:
     volumes: VolumeBackend
     temporal: Client
     sealer: Sealer
+    admissions: Turns = field(default_factory=lambda: Turns(ApiSettings().admissions_at_once))
 
 
 async def services(request: Request) -> Services:

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 from temporalio.service import RPCError
 
-from infra.domain.errors import KilonovaError, Unavailable
+from infra.domain.errors import KilonovaError, TooManyRequests, Unavailable
 
 log = logging.getLogger(__name__)
 
@@ -65,11 +65,11 @@ def install(app: FastAPI, style: Style) -> None:
     async def expected(request: Request, error: Exception) -> Response:
         assert isinstance(error, KilonovaError)
         headers: dict[str, str] = {}
-        if isinstance(error, Unavailable):
+        if isinstance(error, Unavailable | TooManyRequests):
             headers["Retry-After"] = str(error.retry_after)
         elif error.code == 401:
             headers["WWW-Authenticate"] = f"Keystone uri='{request.app.state.services.settings.api_url}/identity'"
-        elif error.code in (413, 429):
+        elif error.code == 413:
             headers["Retry-After"] = "0"
         if error.code >= 500:
             log.warning("%s %s: %s", request.method, request.url.path, error.message)

@@ -28,6 +28,8 @@ class ApiSettings(_Group):
     """Base URL in the catalog and in links, without a trailing slash; default ``http://<host>:<port>``."""
     region: str = "RegionOne"
     keep_alive_seconds: int = 75
+    admissions_at_once: int = 2
+    """Boot requests that one API process has admitted at a time; others wait their turn, fairly by project."""
 
 
 class DatabaseSettings(_Group):
@@ -133,7 +135,12 @@ class SchedulerSettings(_Group):
     """A host that has not reported for this long is down."""
     host_subset_size: int = 1
     """Choose at random, seeded by the server's id, among this many of the best hosts."""
-    claim_slots: int = 4
+    claim_slots: int = 2
+    boots_in_flight: int = 6
+    """Servers being built on hosts at a time; others wait for their claim, fairly by project. One that has been built
+    for longer than 3 s does not count: a slow host or a large image holds up nobody. The fewer, the sooner a project's
+    boot is done that comes behind another's hundreds; more than keep all processors busy serve nobody. Raise it
+    with the number of control workers and hosts."""
     enabled_filters: tuple[str, ...] = (
         "ComputeFilter",
         "ComputeCapabilitiesFilter",
@@ -172,6 +179,13 @@ class SchedulerSettings(_Group):
 class LimitSettings(_Group):
     boot_seconds: float = 600.0
     """A boot that is not ACTIVE after this long is undone."""
+    building_per_project: int = 500
+    """More servers of one project than this are not in BUILD at a time: POST answers 429."""
+    building: int = 2000
+    """The same of all projects together: POST answers 503. What waits longer than ``boot_seconds`` is undone, so it is
+    of no use to let more wait than are built in that time."""
+    retry_seconds: int = 10
+    """What a request over these limits is told in Retry-After."""
     user_data_bytes: int = 65535
 
 

@@ -75,7 +75,7 @@ def build(
         PortActivities(rest, sealer),
         VolumeActivities(rest, sealer),
     )
-    scheduling = SchedulingActivities(db, Scheduler(db, settings.scheduler))
+    scheduling = SchedulingActivities(db, Scheduler(db, settings.scheduler), settings.scheduler.boots_in_flight)
     data = VolumeDataActivities(db, volumes, FileStore(settings.image_directory), settings)
     return [
         Worker(

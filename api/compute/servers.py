@@ -21,7 +21,7 @@ from api.compute.surroundings import Surroundings, gather
 from api.compute.views import server as view
 from api.compute.wire import body
 from api.deps import ServicesDep
-from infra.db import server_details
+from infra.db import boot_queue, server_details
 from infra.db.server_details import Candidate
 from infra.domain.server import Server
 
@@ -41,10 +41,14 @@ async def create(
     """
     spec = boot_request.server_spec(wanted, context, found.settings)
     key = boot_request.idempotency_key(request.headers.get("idempotency-key"))
-    if key is None:
-        # A repeat must not be refused for what its own server holds; admission knows one from the other.
-        await found.db.read(precheck, spec, context)
-    booted = await start.boot(found, context, spec, idempotency_key=key)
+    project_id, turns = context.project_id, found.admissions
+    ahead = boot_queue.Ahead(own=turns.waiting(project_id), all=turns.waiting())
+    await found.db.read(boot_queue.check, found.settings.limits, project_id, spec.min_count, ahead)
+    async with turns.of(project_id):
+        if key is None:
+            # A repeat must not be refused for what its own server holds; admission knows one from the other.
+            await found.db.read(precheck, spec, context)
+        booted = await start.boot(found, context, spec, idempotency_key=key)
     if wanted.server.return_reservation_id:
         return JSONResponse({"reservation_id": booted.reservation_id}, 202)
     server_id, base = booted.server_ids[0], found.settings.api_url

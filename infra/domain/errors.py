@@ -50,7 +50,13 @@ class UnsupportedMediaType(KilonovaError):
 
 
 class TooManyRequests(KilonovaError):
+    """The caller's own limit: the same request may be sent again after ``retry_after`` seconds."""
+
     code = 429
+
+    def __init__(self, message: str, *, retry_after: int = 5) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
 
 
 class Unavailable(KilonovaError):

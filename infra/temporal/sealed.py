@@ -2,8 +2,8 @@
 
 AES-256-GCM; the associated data binds a sealed value to its server and field, so that it can't be moved to another.
 Sealed at the edge, opened only in the activity that uses it; workflow code never opens one, so that a replay
-needs no keys. The first key seals, all keys open: rotation is adding a key in front, and a retired key is kept for
-the retention of histories plus the longest open run.
+needs no keys. The first key seals, all keys open. A rotation adds the new key at the end first, for all to open with,
+then puts it in front; a retired key is kept for the longest open run, and for servers whose user data it sealed.
 """
 
 import base64
@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import BaseModel, ConfigDict
 
-from infra.domain.errors import KilonovaError
+from infra.domain.errors import KilonovaError, Unavailable
 from infra.settings import SealSettings
 
 
@@ -59,10 +59,16 @@ class Sealer:
         )
 
     def open(self, sealed: Sealed, *, server_id: str, field: str) -> str:
-        """Raises CannotOpen if the key is not here or the value belongs to something else."""
+        """
+        Raises:
+            Unavailable: the key is not here. It is tried again: another process may have it, or this one soon.
+            CannotOpen: the value belongs to something else, or was changed.
+        """
         key = self._keys.get(sealed.key_id)
         if key is None:
-            raise CannotOpen(f"The seal key {sealed.key_id} is not in the settings: put the retired key back.")
+            raise Unavailable(
+                f"The seal key {sealed.key_id} is not in this program's settings: put it into [seal.keys]."
+            )
         try:
             nonce, ciphertext = base64.b64decode(sealed.nonce), base64.b64decode(sealed.ciphertext)
             return key.decrypt(nonce, ciphertext, _binding(server_id, field)).decode()

@@ -7,10 +7,8 @@ table and the machine) and to ``<state>/bench.json``.
 import argparse
 import asyncio
 import json
-import os
 import platform
 import statistics
-import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,15 +20,14 @@ from rich.table import Table
 
 from infra import settings as configuration
 from infra.deploy import libvirtd, seeds
-from infra.deploy.config import ROOT, libvirt_directory, log_directory
+from infra.deploy.config import ROOT, libvirt_directory
 from infra.deploy.stack import Stack
 from infra.settings import Settings
-from tests.bench import memory
+from tests.bench import fakes, memory
 from tests.bench.cloud import BenchCloud
 from tests.bench.floor import Floor
 
-FAKE = "bench-fake"
-ZONE = "bench-fake"
+SECTIONS = ("row", "burst", "fake", "fair")
 _QUOTA = {"instances": 500, "cores": 1000, "ram": 1000000, "force": True}
 
 
@@ -53,9 +50,12 @@ class Bench:
                 if "burst" in sections:
                     for count in (10, 20):
                         await self._at_once(floor, count)
-        if "fake" in sections:
-            async with self._fake_host():
-                await self._fakes(100)
+        if sections & {"fake", "fair"}:
+            async with fakes.fake_host(self._settings, self._admin):
+                if "fake" in sections:
+                    self.figures["fake_100"] = await fakes.at_once(self._demo, self._asked, 100)
+                if "fair" in sections:
+                    self.figures["fair_200"] = await fakes.behind(self._demo, self._admin, self._asked, 200)
 
     async def _request(self) -> dict[str, Any]:
         images = (await self._demo.call("GET", f"/image/v2/images?name={seeds.IMAGE}"))["images"]
@@ -123,63 +123,6 @@ class Bench:
             "deletes_per_s": count / gone,
         }
 
-    @asynccontextmanager
-    async def _fake_host(self) -> AsyncIterator[None]:
-        """A host that only remembers, in a zone of its own."""
-        log = (log_directory(self._settings) / f"{FAKE}.log").open("wb")
-        worker = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "workers", "compute", "--host", FAKE, "--driver", "fake"),
-            stdout=log,
-            stderr=log,
-            cwd=ROOT,
-            env={**os.environ, "KILONOVA_STATE_DIR": str(self._settings.state)},
-        )
-        try:
-            await self._until_up(FAKE)
-            async with self._zone(FAKE):
-                yield
-        finally:
-            worker.terminate()
-            await worker.wait()
-            log.close()
-
-    @asynccontextmanager
-    async def _zone(self, host: str) -> AsyncIterator[None]:
-        """A zone that has this host only."""
-        body = {"aggregate": {"name": ZONE, "availability_zone": ZONE}}
-        aggregate = (await self._admin.call("POST", "/compute/v2.1/os-aggregates", body))["aggregate"]["id"]
-        path = f"/compute/v2.1/os-aggregates/{aggregate}"
-        await self._admin.call("POST", f"{path}/action", {"add_host": {"host": host}})
-        try:
-            yield
-        finally:
-            await self._admin.call("POST", f"{path}/action", {"remove_host": {"host": host}})
-            await self._admin.call("DELETE", path)
-
-    async def _until_up(self, host: str) -> None:
-        for _ in range(600):
-            found = (await self._admin.call("GET", "/compute/v2.1/os-hypervisors/detail"))["hypervisors"]
-            if any(one["hypervisor_hostname"] == host and one["state"] == "up" for one in found):
-                return
-            await asyncio.sleep(0.1)
-        raise RuntimeError(f"Host {host} did not come up; see its log {log_directory(self._settings)}/{host}.log")
-
-    async def _fakes(self, count: int) -> None:
-        asked = {**self._asked, "availability_zone": ZONE}
-        warm, _, _ = await self._demo.boot("fake-warm", **asked)
-        await self._demo.until_active(warm)
-        began = time.perf_counter()
-        booted = await asyncio.gather(*(self._demo.boot(f"fake-{number}", **asked) for number in range(count)))
-        ids = [server_id for server_id, _, _ in booted]
-        await self._demo.until_all_active(ids)
-        total = time.perf_counter() - began
-        gone = await self._demo.delete(*ids, warm)
-        self.figures[f"fake_{count}"] = {
-            "boots_per_s": count / total,
-            "post_to_202_median_s": statistics.median(answer for _, answer, _ in booted),
-            "deletes_per_s": count / gone,
-        }
-
 
 def rows(figures: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     """(figure, measured, floor in the same run, target)."""
@@ -208,6 +151,15 @@ def rows(figures: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     if fake := figures.get("fake_100"):
         found.append(("100 boots at once, fake hypervisor", f"{fake['boots_per_s']:.1f}/s", "", ">= 20/s"))
         found.append(("100 deletes at once, fake hypervisor", f"{fake['deletes_per_s']:.1f}/s", "", ""))
+    if fair := figures.get("fair_200"):
+        found.append(
+            (
+                "one boot behind 200 of another project, fake hypervisor",
+                f"{fair['single_s']:.2f} s = {fair['in_boots']:.0f} boots' time",
+                f"{fair['alone_s']:.2f} s alone, {fair['mean_s'] * 1000:.0f} ms a boot in the burst",
+                "<= 20 boots' time",
+            )
+        )
     idle = figures["idle_mib"]
     control = sum(mib for name, mib in idle.items() if name != "keycloak")
     parts = ", ".join(f"{name} {mib:.0f}" for name, mib in idle.items())
@@ -251,14 +203,14 @@ async def measure(settings: Settings, sections: set[str]) -> None:
     for row in rows(bench.figures):
         table.add_row(*row)
     Console().print(table)
-    if sections == {"row", "burst", "fake"}:
+    if sections == set(SECTIONS):
         write(bench.figures, settings, where)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measures the running stack.")
-    parser.add_argument("section", nargs="*", choices=["row", "burst", "fake", []], help="some of it only")
-    chosen = set(parser.parse_args().section) or {"row", "burst", "fake"}
+    parser.add_argument("section", nargs="*", choices=[*SECTIONS, []], help="some of it only")
+    chosen = set(parser.parse_args().section) or set(SECTIONS)
     asyncio.run(measure(configuration.load(), chosen))
 
 

@@ -188,6 +188,33 @@ def meanwhile(event: Callable[[], Awaitable[Any]], tasks: list[asyncio.Task[Any]
     return act
 
 
+@dataclass
+class Barrier:
+    """The first call waits here, before its effect or when it is there; later ones go on."""
+
+    after: bool = False
+    open: asyncio.Event = field(default_factory=asyncio.Event)
+    reached: bool = False
+
+    async def act(self, n: int, call: Call) -> Any:
+        if n > 1:
+            return await call()
+        result = await call() if self.after else None
+        self.reached = True
+        await self.open.wait()
+        return result if self.after else await call()
+
+
+def held(until: asyncio.Event) -> Act:
+    """Waits before its effect; other steps go on."""
+
+    async def act(n: int, call: Call) -> Any:
+        await until.wait()
+        return await call()
+
+    return act
+
+
 def until_told(event: Callable[[], Awaitable[Any]], tasks: list[asyncio.Task[Any]]) -> Act:
     """At the first call ``event`` begins, and the step hangs until it is told to stop."""
 

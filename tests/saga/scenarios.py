@@ -53,6 +53,8 @@ class Scenario:
     """In a world of its own, one case after the other: what its run does is not one project's."""
     brief: frozenset[str] = frozenset()
     """Steps that another scenario of the same workflow takes in every mode."""
+    undoes: bool = False
+    """Whether what was done is taken back when a step fails, and not only the row let go of."""
 
 
 async def gone(world: World, place: Place, before: dict[str, Any]) -> None:
@@ -139,6 +141,7 @@ BOOT = Scenario(
     begin=lambda world, place: world.boot(place, status=None),
     done=active,
     undone=in_error,
+    undoes=True,
     admission=frozenset({"identity.validate_token", "records.create_servers"}),
     hosted=frozenset(
         {
@@ -390,6 +393,7 @@ ATTACH = Scenario(
     begin=lambda world, place: world.attach(place, status=None),
     done=attached,
     undone=not_attached,
+    undoes=True,
     admission=frozenset({"attachments.begin"}),
     forward_only=frozenset({"attachments.end"}),
     local=frozenset({"attachments.begin", "attachments.end"}),
@@ -430,6 +434,7 @@ DETACH = Scenario(
     begin=lambda world, place: world.detach(place, status=None),
     done=detached,
     undone=still_attached,
+    undoes=True,
     admission=frozenset({"attachments.begin_detach"}),
     forward_only=frozenset({"volumes.detach", "attachments.end"}),
     local=frozenset({"attachments.begin_detach", "attachments.end"}),

@@ -5,7 +5,8 @@ its case.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +26,7 @@ SUCCEEDS = ("fails before", "fails after", "twice", "twice at once")
 FAILS = ("breaks before", "breaks after", "lands late")
 STOPS = ("cancel", "cancel hangs", "delete", "delete hangs")
 REFUSALS = ("host refuses", "host refuses after")
+IN_UNDO = ("undo cancelled", "undo deleted")
 UNDOS = {
     info(undo).name
     for owner in {*registry.CONTROL_ACTIVITIES, *registry.SCHEDULE_ACTIVITIES, *registry.HOST_ACTIVITIES}
@@ -50,6 +52,9 @@ def modes(scenario: Scenario, step: str) -> tuple[str, ...]:
     stops = STOPS if scenario.deletable else STOPS[:2]
     # A local activity holds its workflow task, so that nothing can tell it to stop.
     found += tuple(m for m in stops if "hangs" not in m or (step not in scenario.local and not scenario.shielded))
+    # What fails before there is anything to undo, or can't fail, has no undo that could be disturbed.
+    if scenario.undoes and step not in scenario.admission | scenario.forward_only:
+        found += IN_UNDO if scenario.deletable else IN_UNDO[:1]
     return found + (REFUSALS if step in scenario.hosted else ())
 
 
@@ -75,13 +80,18 @@ class Running:
         before = await snapshot(world, place)
         workflow_id = scenario.workflow_id(place)
         rule = world.faults.add(workflow_id, scenario.workflow, case.step, self.act(place))
-        if case.mode == "breaks after":
-            for undo in UNDOS - {case.step}:
-                world.faults.add(workflow_id, scenario.workflow, undo, faults.fails_before(2))
+        undos = []
+        if case.mode == "breaks after" or case.mode in IN_UNDO:
+            undos = [
+                world.faults.add(workflow_id, scenario.workflow, undo, self.act_in_undo(place))
+                for undo in UNDOS - {case.step}
+            ]
         reply = await scenario.begin(world, place)
         await until(lambda: rule.calls > 0 or reply.status_code >= 400, 60, lambda: "the step was never run")
+        await world.settled(place)
         await asyncio.gather(*self.tasks)
         await world.settled(place)
+        assert case.mode not in IN_UNDO or any(undo.calls for undo in undos), "nothing was undone"
         for call in self.kept:
             await asyncio.gather(call(), return_exceptions=True)
         await world.replay(workflow_id)
@@ -90,16 +100,17 @@ class Running:
 
     async def check(self, place: Place, before: dict[str, Any], status: int) -> None:
         case, scenario = self.case, self.case.scenario
-        refused = case.mode in FAILS and case.step in scenario.admission
-        unknown = case.mode.startswith("cancel") or (case.mode in FAILS and case.step in scenario.forward_only)
+        fails = case.mode in (*FAILS, "undo cancelled")
+        refused = fails and case.step in scenario.admission
+        unknown = case.mode.startswith("cancel") or (fails and case.step in scenario.forward_only)
         assert unknown or (status >= 400) == refused, status
-        if case.mode.startswith("delete"):
+        if case.mode.startswith("delete") or case.mode == "undo deleted":
             await gone(self.world, place, await self.without_server(before))
-        elif case.mode in (*SUCCEEDS, *REFUSALS) or (case.mode in FAILS and case.step in scenario.forward_only):
+        elif case.mode in (*SUCCEEDS, *REFUSALS) or (fails and case.step in scenario.forward_only):
             await scenario.done(self.world, place, before)
         elif status >= 400 and not self.is_there(place):
             assert await snapshot(self.world, place) == before
-        elif case.mode in FAILS:
+        elif fails:
             await scenario.undone(self.world, place, before)
         else:
             await self.either(place, before)
@@ -124,11 +135,11 @@ class Running:
             "volume data": before["volume data"],
         }
 
-    def act(self, place: Place) -> faults.Act:
-        workflow_id = self.case.scenario.workflow_id(place)
+    def stop(self, place: Place) -> Callable[[], Awaitable[None]]:
+        """What the mode stops the run with."""
 
         async def cancel() -> None:
-            await self.world.handle(workflow_id).cancel()
+            await self.world.handle(self.case.scenario.workflow_id(place)).cancel()
 
         async def delete() -> None:
             """As soon as there is a server; a delete may find that another has just been carried out."""
@@ -140,7 +151,16 @@ class Running:
 
             await until(accepted, 30, lambda: "the delete was never accepted")
 
-        stop = cancel if self.case.mode.startswith("cancel") else delete
+        return cancel if "cancel" in self.case.mode else delete
+
+    def act_in_undo(self, place: Place) -> faults.Act:
+        """In each undo: it fails twice, or the run is stopped while it is carried out."""
+        if self.case.mode == "breaks after":
+            return faults.fails_before(2)
+        return faults.meanwhile(self.stop(place), self.tasks)
+
+    def act(self, place: Place) -> faults.Act:
+        stop = self.stop(place)
         match self.case.mode:
             case "fails before":
                 return faults.fails_before()
@@ -150,7 +170,7 @@ class Running:
                 return faults.twice()
             case "twice at once":
                 return faults.twice_at_once()
-            case "breaks before":
+            case "breaks before" | "undo cancelled" | "undo deleted":
                 return faults.breaks_before(self.times())
             case "breaks after":
                 return faults.breaks_after(self.times())
@@ -201,12 +221,21 @@ async def test_step(case: Case, outcomes: dict[Case, asyncio.Task[None]]) -> Non
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.name)
 async def test_scenario_names_every_step(scenario: Scenario, cloud: World, apart: World) -> None:
-    """A step that a workflow gets later must be among the cases."""
+    """A step that a workflow gets later must be among the cases, and each run takes as many."""
     world = apart if scenario.apart else cloud
-    place = await world.place()
-    await scenario.prepare(world, place)
-    before = await snapshot(world, place)
-    await scenario.begin(world, place)
-    await world.settled(place)
-    assert set(world.faults.steps(scenario.workflow_id(place), scenario.workflow)) == set(scenario.steps)
-    await scenario.done(world, place, before)
+
+    async def run() -> Counter[str]:
+        place = await world.place()
+        await scenario.prepare(world, place)
+        before = await snapshot(world, place)
+        await scenario.begin(world, place)
+        await world.settled(place)
+        key = (scenario.workflow_id(place), scenario.workflow)
+        taken = Counter(step for id, kind, step in world.faults.ran if (id, kind) == key)
+        world.faults.ran = [one for one in world.faults.ran if one[:2] != key]
+        await scenario.done(world, place, before)
+        return taken
+
+    first, second = await run(), await run()
+    assert set(first) == set(scenario.steps)
+    assert first == second

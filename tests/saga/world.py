@@ -30,6 +30,7 @@ from temporalio.worker import Replayer, Worker, WorkerConfig
 from api import start
 from api.app import Door
 from api.deps import Services
+from api.turns import Turns
 from infra.compute.fake import FakeDriver
 from infra.db import flavors, images, networks, schema, servers, subnets, volumes
 from infra.db.engine import Database
@@ -126,25 +127,31 @@ class World:
         self.images = FileStore(settings.image_directory)
         self.hosts: dict[str, FakeHost] = {}
         self.services = Services(
-            settings, self.db, self.identity, self.images, self.volumes, client, Sealer(settings.seal)
+            settings,
+            self.db,
+            self.identity,
+            self.images,
+            self.volumes,
+            client,
+            Sealer(settings.seal),
+            Turns(settings.api.admissions_at_once),
         )
         self.rest = RestClient(settings.api_url, self.identity)
         self.http = httpx.AsyncClient(base_url=settings.api_url, timeout=60)
         self._listening = listening
         # As in production: longer than any client keeps a connection.
         keep = settings.api.keep_alive_seconds
+        self._app = Door(self.services)
         self._door = _Server(
-            uvicorn.Config(
-                Door(self.services), lifespan="off", log_config=None, access_log=False, timeout_keep_alive=keep
-            )
+            uvicorn.Config(self._app, lifespan="off", log_config=None, access_log=False, timeout_keep_alive=keep)
         )
-        self._running: list[asyncio.Task[Any]] = []
+        self._serving: asyncio.Task[Any] | None = None
+        self._control: list[asyncio.Task[None]] = []
         self._workers: list[Worker] = []
 
     async def begin(self, host_names: tuple[str, ...]) -> None:
-        self._running.append(asyncio.create_task(self._door.serve([self._listening])))
-        self._workers = control.build(self.settings, self.client, self.db, self.identity, self.rest, self.volumes)
-        self._running += [asyncio.create_task(worker.run()) for worker in self._workers]
+        self._serving = asyncio.create_task(self._door.serve([self._listening]))
+        self.start_control()
         await self._seed()
         for name in host_names:
             await self.add_host(name)
@@ -152,29 +159,54 @@ class World:
 
     async def end(self) -> None:
         await asyncio.gather(*(host.stop() for host in self.hosts.values()))
-        await asyncio.gather(*(worker.shutdown() for worker in self._workers))
+        await self.stop_control()
         await self.http.aclose()
         await self.rest.close()
         self._door.should_exit = True
-        await asyncio.gather(*self._running)
+        if self._serving is not None:
+            await self._serving
         self.db.close()
+
+    def start_control(self) -> None:
+        self._workers = control.build(self.settings, self.client, self.db, self.identity, self.rest, self.volumes)
+        self._control = [asyncio.create_task(worker.run()) for worker in self._workers]
+
+    async def stop_control(self) -> None:
+        """As a crash would: what runs is not waited for, and nothing that was cached is left."""
+        await asyncio.gather(*(worker.shutdown() for worker in self._workers))
+        await asyncio.gather(*self._control)
+        self._workers, self._control = [], []
 
     async def add_host(self, name: str, **inventory: Any) -> FakeHost:
         """Known and ready; nobody polls its queues before ``start_host``."""
+        driver = FakeDriver(name, FAKE_INVENTORY.model_copy(update=inventory))
+        made = self.hosts[name] = self._host(name, driver, FakeNetworkBackend())
+        await made.host.upkeep.enrol()
+        await made.host.upkeep.settle()
+        return made
+
+    def _host(self, name: str, driver: FakeDriver, network: FakeNetworkBackend) -> FakeHost:
         settings = self.settings.model_copy(update={"host": HostSettings(name=name)})
         directory = settings.host_directory
-        driver = FakeDriver(name, FAKE_INVENTORY.model_copy(update=inventory))
-        network = FakeNetworkBackend()
         host = Host(settings, driver, network, self.rest)
-        await host.upkeep.enrol()
-        await host.upkeep.settle()
-        made = self.hosts[name] = FakeHost(directory, driver, network, HostCache(directory / "images"), host)
-        return made
+        return FakeHost(directory, driver, network, HostCache(directory / "images"), host)
 
     def start_host(self, name: str) -> None:
         host = self.hosts[name]
         host.workers = host.host.workers(self.client)
         host.running = [asyncio.create_task(worker.run()) for worker in host.workers]
+
+    async def restart(self, **changes: Any) -> None:
+        """All programs end as in a crash and start again, with other settings; hosts begin by paying their debts."""
+        await asyncio.gather(self.stop_control(), *(host.stop() for host in self.hosts.values()))
+        self.settings = self.settings.model_copy(update=changes)
+        self.services = replace(self.services, settings=self.settings, sealer=Sealer(self.settings.seal))
+        self._app.apps, self._app.services = Door(self.services).apps, self.services
+        self.start_control()
+        for name, host in self.hosts.items():
+            again = self.hosts[name] = self._host(name, host.driver, host.network)
+            await again.host.upkeep.settle()
+            self.start_host(name)
 
     # -- what is in it
 
@@ -400,16 +432,22 @@ class _Proofs(SimplePlugin):
         return config
 
 
+_NO_GATE = {"host_down_seconds": 3600, "claim_slots": 50, "boots_in_flight": 50}
+"""What a proof holds up must not hold up the others."""
+
+
 @asynccontextmanager
-async def world(folder: Path, target: str, namespace: str, hosts: tuple[str, ...]) -> AsyncIterator[World]:
+async def world(
+    folder: Path, target: str, namespace: str, hosts: tuple[str, ...], **scheduler: Any
+) -> AsyncIterator[World]:
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     listening.set_inheritable(False)
     settings = Settings(
         state_dir=folder,
-        api=ApiSettings(port=listening.getsockname()[1]),
+        api=ApiSettings(port=listening.getsockname()[1], admissions_at_once=100),
         seal=SealSettings(keys={"k": SecretStr(_KEY)}),
-        scheduler=SchedulerSettings(host_down_seconds=3600),
+        scheduler=SchedulerSettings(**{**_NO_GATE, **scheduler}),
         limits=LimitSettings(),
     )
     faults = Faults()
@@ -427,6 +465,8 @@ async def world(folder: Path, target: str, namespace: str, hosts: tuple[str, ...
 async def temporal_server(*namespaces: str) -> AsyncIterator[str]:
     """A server of its own, in memory; yields its address."""
     extra = [part for key, value in _DYNAMIC.items() for part in ("--dynamic-config-value", f"{key}={value}")]
+    # What waits on a queue is told as it is now, not as it was seconds ago.
+    extra += ["--dynamic-config-value", 'matching.taskQueueInfoByBuildIdTTL="1ms"']
     extra += [part for name in namespaces for part in ("--namespace", name)]
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(Path(sys.executable).with_name("temporal")),

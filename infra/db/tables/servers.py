@@ -3,10 +3,13 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Index, Text
+from sqlalchemy import Index, Text, text
 from sqlmodel import Field, SQLModel
 
 from infra.db.types import Json, UtcDateTime
+
+BUILDING = "vm_state = 'building'"
+"""The rows of ``ix_servers_building``."""
 
 
 class ServerRow(SQLModel, table=True):
@@ -14,6 +17,15 @@ class ServerRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_servers_project_created", "project_id", "created_at"),
         Index("ix_servers_host", "host"),
+        Index(
+            "ix_servers_building",
+            "project_id",
+            "host",
+            "updated_at",
+            "id",
+            sqlite_where=text(BUILDING),
+            postgresql_where=text(BUILDING),
+        ),
     )
 
     id: str = Field(primary_key=True)
