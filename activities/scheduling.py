@@ -62,17 +62,19 @@ class Gate:
         """Returns when the server may have a host."""
         async with self._first:
             # Of other workers' boots nobody tells this process.
-            while await self._in_flight() >= self._limit:  # noqa: ASYNC110
+            while await self._is_shut():  # noqa: ASYNC110
                 await asyncio.sleep(self._PAUSE_SECONDS)
             self._let_in[server_id] = time.monotonic()
 
-    async def _in_flight(self) -> int:
-        on_hosts = await self._db.read(boot_queue.on_hosts, self.COUNTED_SECONDS)
+    async def _is_shut(self) -> bool:
+        seen = await self._db.read(boot_queue.in_flight, self.COUNTED_SECONDS)
         oldest = time.monotonic() - self._UNSEEN_SECONDS
         self._let_in = {
-            server_id: when for server_id, when in self._let_in.items() if when > oldest and server_id not in on_hosts
+            server_id: when
+            for server_id, when in self._let_in.items()
+            if when > oldest and server_id not in seen.servers
         }
-        return len(on_hosts) + len(self._let_in)
+        return len(seen.servers) + len(self._let_in) >= max(self._limit, seen.hosts)
 
 
 class SchedulingActivities:

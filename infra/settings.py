@@ -137,10 +137,10 @@ class SchedulerSettings(_Group):
     """Choose at random, seeded by the server's id, among this many of the best hosts."""
     claim_slots: int = 2
     boots_in_flight: int = 6
-    """Servers being built on hosts at a time; others wait for their claim, fairly by project. One that has been built
-    for longer than 3 s does not count: a slow host or a large image holds up nobody. The fewer, the sooner a project's
-    boot is done that comes behind another's hundreds; more than keep all processors busy serve nobody. Raise it
-    with the number of control workers and hosts."""
+    """Servers being built at a time, or as many as there are hosts where that is more; others wait for their claim,
+    fairly by project. One that has been built for longer than 3 s does not count: a slow host or a large image holds
+    up nobody. The fewer, the sooner a project's boot is done that comes behind another's hundreds; more than keep
+    all processors busy serve nobody."""
     enabled_filters: tuple[str, ...] = (
         "ComputeFilter",
         "ComputeCapabilitiesFilter",

@@ -10,16 +10,25 @@ from datetime import timedelta
 from sqlalchemy import ColumnElement, bindparam, func, literal_column, select
 from sqlmodel import Session, col
 
+from infra.db.statements import run
+from infra.db.tables.hosts import HostRow
 from infra.db.tables.servers import BUILDING, ServerRow
 from infra.db.types import now
 from infra.domain.errors import TooManyRequests, Unavailable
 from infra.settings import LimitSettings
 
 _BUILDING: ColumnElement[bool] = literal_column(BUILDING)
-_BY_PROJECT = select(col(ServerRow.project_id), func.count()).where(_BUILDING).group_by(col(ServerRow.project_id))
+_BY_PROJECT = (
+    select(col(ServerRow.project_id), func.count().label("servers"))
+    .where(_BUILDING)
+    .group_by(col(ServerRow.project_id))
+)
 # As an expression, since SQLite would rather go through the hosts of all servers.
 _HAS_HOST = func.coalesce(col(ServerRow.host), "") != ""
 _ON_HOSTS = select(col(ServerRow.id)).where(_BUILDING, _HAS_HOST, col(ServerRow.updated_at) > bindparam("since"))
+_HOSTS = select(func.count()).where(
+    col(HostRow.ready).is_(True), col(HostRow.enabled).is_(True), col(HostRow.forced_down).is_(False)
+)
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,7 @@ def check(session: Session, limits: LimitSettings, project_id: str, count: int, 
         TooManyRequests: too many servers of the project are being built.
         Unavailable: too many are, of all projects together.
     """
-    building: dict[str, int] = {row[0]: row[1] for row in session.execute(_BY_PROJECT)}
+    building: dict[str, int] = {row.project_id: row.servers for row in run(session, _BY_PROJECT, {})}
     own = building.get(project_id, 0) + ahead.own
     if own + count > limits.building_per_project:
         raise TooManyRequests(
@@ -50,6 +59,15 @@ def check(session: Session, limits: LimitSettings, project_id: str, count: int, 
         raise Unavailable("Too many servers are being built; send the request again.", retry_after=limits.retry_seconds)
 
 
-def on_hosts(session: Session, seconds: float) -> list[str]:
-    """Servers that are being built on a host and whose row was written less than ``seconds`` ago."""
-    return list(session.execute(_ON_HOSTS, {"since": now() - timedelta(seconds=seconds)}).scalars())
+@dataclass(frozen=True)
+class InFlight:
+    servers: tuple[str, ...]
+    """That are being built on a host, and whose row was written lately."""
+    hosts: int
+    """That take servers."""
+
+
+def in_flight(session: Session, seconds: float) -> InFlight:
+    """What is being built, of rows written less than ``seconds`` ago."""
+    servers = run(session, _ON_HOSTS, {"since": now() - timedelta(seconds=seconds)}).scalars()
+    return InFlight(servers=tuple(servers), hosts=int(run(session, _HOSTS, {}).scalar_one()))

@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 
 from infra.db import groups
 from infra.db.statements import Addition, Lookup, run, table_of
-from infra.db.tables.servers import ActionRow, ServerRow, UserDataRow
+from infra.db.tables.servers import LIVING, ActionRow, ServerRow, UserDataRow
 from infra.db.types import now
 from infra.domain.errors import Conflict, NotFound
 from infra.domain.flavor import Flavor
@@ -66,15 +66,13 @@ _SERVER, _ACTION = table_of(ServerRow), table_of(ActionRow)
 _BY_ID = Lookup(ServerRow, "id")
 _USER_DATA = Lookup(UserDataRow, "server_id")
 _NEW_ACTION = Addition(ActionRow)
-_LIVING: ColumnElement[bool] = literal_column(f"vm_state != '{VmState.DELETED.value}'")
-"""As the index of living servers says it: a database compares the words."""
 _USAGE = (
     select(
         func.count().label("servers"),
         *(func.coalesce(func.sum(_SERVER.c.flavor[name].as_integer()), 0).label(name) for name in ("vcpus", "ram_mb")),
     )
     .select_from(_SERVER)
-    .where(_SERVER.c.project_id == bindparam("of_project"), _LIVING)
+    .where(_SERVER.c.project_id == bindparam("of_project"), literal_column(LIVING))
 )
 _MINE = _SERVER.update().where(_SERVER.c.id == bindparam("of_server"), _SERVER.c.op == bindparam("by_op"))
 _PLACE = _MINE.values(

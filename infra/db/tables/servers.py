@@ -10,6 +10,8 @@ from infra.db.types import Json, UtcDateTime
 
 BUILDING = "vm_state = 'building'"
 """The rows of ``ix_servers_building``."""
+LIVING = "vm_state != 'deleted'"
+"""The rows of ``ix_servers_living``: deleted ones are kept for months."""
 
 
 class ServerRow(SQLModel, table=True):
@@ -26,6 +28,7 @@ class ServerRow(SQLModel, table=True):
             sqlite_where=text(BUILDING),
             postgresql_where=text(BUILDING),
         ),
+        Index("ix_servers_living", "project_id", sqlite_where=text(LIVING), postgresql_where=text(LIVING)),
     )
 
     id: str = Field(primary_key=True)
