@@ -35,12 +35,15 @@ def test_what_is_closed_stays_closed_for_a_worker_that_starts_again(tmp_path: Pa
 def test_a_full_disk_does_not_keep_an_attempt_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A delete is what makes room: its fence has some kept for it."""
     attempts = Attempts(tmp_path)
-    room = os.fsync
+    sync = os.fsync
 
-    def full(descriptor: int) -> None:
-        if sum(path.stat().st_size for path in tmp_path.iterdir()) > 1024 * 1024:
+    def used() -> int:
+        return sum(path.stat().st_size for path in tmp_path.iterdir())
+
+    def full(descriptor: int, size: int = used()) -> None:
+        if used() > size:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        room(descriptor)
+        sync(descriptor)
 
     monkeypatch.setattr(os, "fsync", full)
     attempts.close(SERVER, 1)
