@@ -5,6 +5,7 @@ and on disk, then takes the server's lock, then removes; a do takes the same loc
 after the last that its attempt is open.
 """
 
+import errno
 import json
 import os
 import re
@@ -17,6 +18,7 @@ from pathlib import Path
 from infra.domain.errors import Fenced, HostRejected
 
 _SERVER_ID = re.compile(r"[0-9a-f-]{36}")
+_RESERVE_BYTES = 1024 * 1024
 EVERY = 2**31
 """Closes every attempt there ever is: the server is being deleted."""
 
@@ -29,6 +31,8 @@ class Attempts:
         directory.mkdir(parents=True, exist_ok=True)
         self._locks: dict[str, threading.Lock] = {}
         self._guard = threading.Lock()
+        self._reserve = directory / "reserve"
+        self._keep_reserve()
 
     def closed_through(self, server_id: str) -> int:
         """The highest attempt that is closed here; lower ones are closed with it. 0: none."""
@@ -48,17 +52,37 @@ class Attempts:
             if attempt <= self.closed_through(server_id):
                 return
             file = self._file(server_id)
-            draft = file.with_suffix(".new")
-            with draft.open("w") as out:
-                json.dump({"closed_through": attempt}, out)
-                out.flush()
-                os.fsync(out.fileno())
-            draft.replace(file)
-            folder = os.open(self._directory, os.O_RDONLY)
             try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+                self._write(file, attempt)
+            except OSError as error:
+                if error.errno != errno.ENOSPC:
+                    raise
+                self._reserve.unlink(missing_ok=True)
+                self._write(file, attempt)
+            self._keep_reserve()
+
+    def _write(self, file: Path, attempt: int) -> None:
+        draft = file.with_suffix(".new")
+        with draft.open("w") as out:
+            json.dump({"closed_through": attempt}, out)
+            out.flush()
+            os.fsync(out.fileno())
+        draft.replace(file)
+        folder = os.open(self._directory, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def _keep_reserve(self) -> None:
+        """On a full disk there is room for fences all the same: a delete is what makes room again."""
+        if self._reserve.exists():
+            return
+        try:
+            with self._reserve.open("wb") as out:
+                os.posix_fallocate(out.fileno(), 0, _RESERVE_BYTES)
+        except OSError:
+            self._reserve.unlink(missing_ok=True)
 
     @contextmanager
     def lock(self, server_id: str, *, seconds: float = 60.0) -> Iterator[None]:

@@ -206,7 +206,8 @@ class LinuxNetworkBackend:
             yield
         except (OSError, NetlinkError) as error:
             _log.exception("could not %s", what)
-            raise HostRejected(f"This host could not {what}.") from error
+            why = f": {os.strerror(error.errno)}" if isinstance(error, OSError) and error.errno else ""
+            raise HostRejected(f"This host could not {what}{why}.") from error
 
 
 def _read(path: Path) -> str:

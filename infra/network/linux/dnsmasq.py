@@ -66,7 +66,7 @@ def start(arguments: Sequence[str]) -> None:
     """Start the server in the calling thread's namespace; it answers when this returns.
 
     Raises:
-        HostRejected: it did not start; the message is its own.
+        HostRejected: it did not start; the message is its own. Soft where it was killed.
     """
     try:
         done = subprocess.run(
@@ -78,6 +78,8 @@ def start(arguments: Sequence[str]) -> None:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise HostRejected("The DHCP server could not be started on this host.") from error
+    if done.returncode < 0:
+        raise HostRejected("The DHCP server was killed in its start on this host.", soft=True)
     if done.returncode != 0:
         reason = done.stderr.decode(errors="replace").strip()[:200]
         raise HostRejected(f"The DHCP server did not start on this host: {reason}")

@@ -1,3 +1,5 @@
+import errno
+import os
 import threading
 import uuid
 from pathlib import Path
@@ -28,6 +30,24 @@ def test_what_is_closed_stays_closed_for_a_worker_that_starts_again(tmp_path: Pa
         with pytest.raises(Fenced):
             again.check(SERVER, number)
     again.check(SERVER, 4)
+
+
+def test_a_full_disk_does_not_keep_an_attempt_open(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A delete is what makes room: its fence has some kept for it."""
+    attempts = Attempts(tmp_path)
+    sync = os.fsync
+
+    def used() -> int:
+        return sum(path.stat().st_size for path in tmp_path.iterdir())
+
+    def full(descriptor: int, size: int = used()) -> None:
+        if used() > size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    attempts.close(SERVER, 1)
+    assert Attempts(tmp_path).closed_through(SERVER) == 1
 
 
 def test_closing_an_earlier_attempt_opens_nothing(tmp_path: Path) -> None:
@@ -83,9 +103,11 @@ def test_a_server_that_is_held_for_too_long_is_a_soft_refusal(tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["../x", "", "a/b", "A" * 36, SERVER + "\n"])
 def test_only_ids_become_file_names(tmp_path: Path, name: str) -> None:
+    attempts = Attempts(tmp_path)
+    before = list(tmp_path.iterdir())
     with pytest.raises(ValueError, match="not a server id"):
-        Attempts(tmp_path).close(name, 1)
-    assert list(tmp_path.iterdir()) == []
+        attempts.close(name, 1)
+    assert list(tmp_path.iterdir()) == before
 
 
 def test_what_was_closed_long_ago_is_forgotten_but_of_servers_that_are_here(tmp_path: Path) -> None:
