@@ -24,6 +24,8 @@ AT_ONCE = 6
 SUCCEEDS = ("fails before", "fails after", "twice", "twice at once")
 FAILS = ("breaks before", "breaks after", "lands late")
 STOPS = ("cancel", "cancel hangs", "delete", "delete hangs")
+SHIELDED = ("fails after", "twice at once", "breaks before", "lands late", "cancel")
+"""Where nothing stops the run: each takes in another that is left out."""
 REFUSALS = ("host refuses", "host refuses after")
 UNDOS = {
     info(undo).name
@@ -46,10 +48,12 @@ class Case:
 def modes(scenario: Scenario, step: str) -> tuple[str, ...]:
     if step in scenario.brief:
         return ("fails after", "lands late")
+    if scenario.shielded:
+        return SHIELDED + (("delete",) if scenario.deletable else ())
     found: tuple[str, ...] = (*SUCCEEDS, *FAILS)
     stops = STOPS if scenario.deletable else STOPS[:2]
     # A local activity holds its workflow task, so that nothing can tell it to stop.
-    found += tuple(m for m in stops if "hangs" not in m or (step not in scenario.local and not scenario.shielded))
+    found += tuple(mode for mode in stops if step not in scenario.local or "hangs" not in mode)
     return found + (REFUSALS if step in scenario.hosted else ())
 
 
