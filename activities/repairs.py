@@ -90,7 +90,7 @@ def _taken(server: Server) -> TakenServer:
     kind = VERB
     if server.task_state is TaskState.DELETING:
         kind = DELETE
-    elif server.vm_state is VmState.BUILDING:
+    elif server.vm_state is VmState.BUILDING or server.host is None:
         kind = BOOT
     return TakenServer(
         kind=kind,

@@ -13,6 +13,8 @@ from workflows import policies
 from workflows.reconcile_host import Reconciled, ReconcileHost, ReconcileParams
 
 EVERY = timedelta(minutes=10)
+AT_ONCE = 50
+"""Runs that are started in one sweep: many hosts that are due together, as after an upgrade, take turns."""
 
 
 class Reconciling:
@@ -27,13 +29,13 @@ class Reconciling:
         Raises:
             RPCError: Temporal does not answer.
         """
-        moment = datetime.now(UTC)
+        moment, room = datetime.now(UTC), AT_ONCE
         for host in await db.read(hosts.snapshot):
-            if self._due.get(host.name, moment) > moment:
+            if self._due.get(host.name, moment) > moment or room == 0:
                 continue
             last = await _last(client, host.name)
             if last is None or last + EVERY <= moment:
-                last = moment
+                last, room = moment, room - 1
                 await client.start_workflow(
                     ReconcileHost.run,
                     ReconcileParams(host=host.name),

@@ -23,6 +23,7 @@ from infra.db import pruning, repairs, snapshots, volumes
 from infra.db.engine import Database
 from infra.db.repairs import HeldAttachment, HeldServer
 from infra.db.types import now
+from infra.temporal import attributes
 from infra.temporal.queues import CONTROL
 from workers.reconciling import Reconciling
 from workflows import policies
@@ -95,7 +96,7 @@ async def repair_server(client: Client, held: HeldServer) -> bool:
         return False
     log.warning("Server %s is held by %s, which has no run: %s", held.server_id, held.op, why)
     params = RepairParams(server_id=held.server_id, op=_request_id(), seen_op=held.op, why=why)
-    return await _start(client, RepairServer.run, params, f"server/{held.server_id}", f"repair {held.server_id}")
+    return await _start(client, RepairServer.run, params, held, f"server/{held.server_id}", held.server_id)
 
 
 async def repair_attachment(client: Client, held: HeldAttachment) -> bool:
@@ -112,7 +113,7 @@ async def repair_attachment(client: Client, held: HeldAttachment) -> bool:
         seen_op=held.op,
         why=why,
     )
-    return await _start(client, RepairAttachment.run, params, held.workflow_id, f"repair volume {held.volume_id}")
+    return await _start(client, RepairAttachment.run, params, held, held.workflow_id, f"volume {held.volume_id}")
 
 
 async def lost(client: Client, workflow_ids: tuple[str, ...]) -> str | None:
@@ -136,7 +137,9 @@ async def lost(client: Client, workflow_ids: tuple[str, ...]) -> str | None:
     return because
 
 
-async def _start(client: Client, run: Any, params: Any, workflow_id: str, summary: str) -> bool:
+async def _start(
+    client: Client, run: Any, params: Any, held: HeldServer | HeldAttachment, workflow_id: str, what: str
+) -> bool:
     try:
         await client.start_workflow(
             run,
@@ -146,7 +149,8 @@ async def _start(client: Client, run: Any, params: Any, workflow_id: str, summar
             # Whoever was quicker, a delete or another sweeper, has the row in hand.
             id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
             task_timeout=policies.TASK_TIMEOUT,
-            static_summary=summary,
+            search_attributes=attributes.initial(held.server_id, held.project_id, "repairing"),
+            static_summary=f"repair {what}",
         )
     except WorkflowAlreadyStartedError:
         return False

@@ -20,6 +20,7 @@ class HeldServer(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     server_id: str
+    project_id: str
     op: str | None
     task_state: str | None
     since: datetime
@@ -34,6 +35,7 @@ class HeldAttachment(BaseModel):
 
     attachment_id: str
     server_id: str
+    project_id: str
     volume_id: str
     op: str
     since: datetime
@@ -60,6 +62,7 @@ def held_servers(session: Session, before: datetime) -> list[HeldServer]:
     return [
         HeldServer(
             server_id=row.id,
+            project_id=row.project_id,
             op=row.op,
             task_state=row.task_state,
             since=row.updated_at,
@@ -89,6 +92,7 @@ def held_attachments(session: Session, before: datetime) -> list[HeldAttachment]
         HeldAttachment(
             attachment_id=row.id,
             server_id=row.server_id,
+            project_id=volume.project_id,
             volume_id=row.volume_id,
             op=str(row.op),
             since=volume.updated_at or row.attached_at,

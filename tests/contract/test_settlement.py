@@ -3,12 +3,25 @@
 import uuid
 from typing import Any
 
+import pytest
 from sqlmodel import Session, col, select
 
-from infra.db import claims, debts, networks, port_bindings, servers, settlement, subnets, volume_attachments, volumes
+from infra.db import (
+    claims,
+    debts,
+    hosts,
+    networks,
+    port_bindings,
+    servers,
+    settlement,
+    subnets,
+    volume_attachments,
+    volumes,
+)
 from infra.db.engine import Database
 from infra.db.tables.network import AddressRow, PortRow
 from infra.db.types import now
+from infra.domain.errors import Conflict
 from infra.domain.flavor import Flavor
 from infra.domain.network import AllocationPool, Network, NetworkQuota, NewPort, Subnet
 from infra.domain.server import BlockDevice, RequestedNetwork, Server, TaskState, VmState
@@ -112,6 +125,17 @@ def test_what_a_fenced_host_comes_to_owe_is_given_back_at_once(database: Databas
     assert len(database.read_now(debts.owed, "a")) == 1
     database.write_now(settlement.settle, "a", server_id, 1)
     assert database.read_now(debts.owed, "a") == []
+
+
+def test_a_host_is_removed_with_what_it_owes_when_it_is_fenced(database: Database) -> None:
+    add(database, "a")
+    server_id = database.write_now(_furnish, "a")
+    database.write_now(settlement.owe, debts.Debt(host="a", server_id=server_id, attempt=1, what="w"))
+    with pytest.raises(Conflict):
+        database.write_now(hosts.remove, "a")
+    database.write_now(settlement.fence, "a", True)
+    database.write_now(hosts.remove, "a")
+    assert database.read_now(debts.owed) == []
 
 
 def test_a_server_that_is_over_leaves_nothing_but_what_a_host_owes(database: Database) -> None:

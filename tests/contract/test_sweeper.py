@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -15,8 +16,10 @@ from infra.db.types import now
 from infra.domain.flavor import Flavor
 from infra.domain.server import Server, TaskState, VmState
 from infra.domain.volume import Snapshot, Volume
-from workers import sweeper
+from tests.contract.hosts_help import add
+from workers import reconciling, sweeper
 from workers.sweeper import sweep
+from workflows.reconcile_host import ReconcileParams
 
 QUOTA = {"volumes": 10, "gigabytes": 100, "snapshots": 10}
 
@@ -28,10 +31,11 @@ class Starts:
         self.ids: list[str] = []
         self.params: list[Any] = []
         self.runs = runs
+        self.closed: dict[str, datetime] = {}
 
     async def start_workflow(self, run: Any, params: Any, *, id: str, **options: Any) -> None:
-        work = isinstance(params, DataRef)
-        assert options["id_conflict_policy"].name == ("USE_EXISTING" if work else "FAIL")
+        joins = isinstance(params, DataRef | ReconcileParams)
+        assert options["id_conflict_policy"].name == ("USE_EXISTING" if joins else "FAIL")
         self.ids.append(id)
         self.params.append(params)
 
@@ -39,7 +43,7 @@ class Starts:
         async def describe() -> Any:
             if id not in self.runs:
                 raise RPCError("no such workflow", RPCStatusCode.NOT_FOUND, b"")
-            return SimpleNamespace(status=self.runs[id])
+            return SimpleNamespace(status=self.runs[id], close_time=self.closed.get(id), start_time=now())
 
         return SimpleNamespace(describe=describe)
 
@@ -113,3 +117,20 @@ async def test_a_server_whose_reservation_still_runs_waits_for_its_boot(database
     starts.runs[f"reservation/r-{first}"] = TERMINATED
     await sweep(starts, database)  # type: ignore[arg-type]
     assert sorted(starts.ids) == sorted([f"server/{first}", f"server/{second}"])
+
+
+async def test_hosts_are_compared_when_they_are_due_and_not_all_at_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(database, "a", "b", "c")
+    monkeypatch.setattr(reconciling, "AT_ONCE", 2)
+    starts, due = Starts(**{"host/b": WorkflowExecutionStatus.COMPLETED}), reconciling.Reconciling()
+    starts.closed["host/b"] = now() - timedelta(minutes=1)
+    for expected in (["host/a", "host/c"], ["host/a", "host/c"]):
+        await due.start_due(starts, database)  # type: ignore[arg-type]
+        assert starts.ids == expected
+    # Another worker, or this one after a restart, finds in the runs when they were.
+    starts.closed |= {"host/a": now(), "host/b": now() - reconciling.EVERY, "host/c": now()}
+    starts.runs |= {"host/a": WorkflowExecutionStatus.COMPLETED, "host/c": RUNNING}
+    await reconciling.Reconciling().start_due(starts, database)  # type: ignore[arg-type]
+    assert starts.ids == ["host/a", "host/c", "host/b"]

@@ -64,11 +64,21 @@ async def console(world: World, place: Place) -> str:
     return f"console/{reply.headers['x-openstack-request-id']}"
 
 
+async def stuck(world: World, place: Place) -> str:
+    """A delete whose port can't be given back at first."""
+    await boot(world, place)
+    world.faults.add(place.workflow_id, "DeleteServer", "networks.deallocate", faults.breaks_before(1))
+    await world.delete(place)
+    await world.settled(place)
+    return place.workflow_id
+
+
 OTHERS: dict[str, Callable[[World, Place], Awaitable[str]]] = {
     "boot-second-host": boot_on_the_second_host,
     "boot-fails": boot_that_fails,
     "boot-deleted": boot_that_is_deleted,
     "boot-several": several,
+    "delete-stuck-shown": stuck,
     "volume": volume,
     "console": console,
 }

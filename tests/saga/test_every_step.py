@@ -25,6 +25,8 @@ AT_ONCE = 6
 SUCCEEDS = ("fails before", "fails after", "twice", "twice at once")
 FAILS = ("breaks before", "breaks after", "lands late")
 STOPS = ("cancel", "cancel hangs", "delete", "delete hangs")
+SHIELDED = ("fails after", "twice at once", "breaks before", "lands late", "cancel")
+"""Where nothing stops the run: each takes in another that is left out."""
 REFUSALS = ("host refuses", "host refuses after")
 IN_UNDO = ("undo cancelled", "undo deleted")
 UNDOS = {
@@ -48,10 +50,12 @@ class Case:
 def modes(scenario: Scenario, step: str) -> tuple[str, ...]:
     if step in scenario.brief:
         return ("fails after", "lands late")
+    if scenario.shielded:
+        return SHIELDED + (("delete",) if scenario.deletable else ())
     found: tuple[str, ...] = (*SUCCEEDS, *FAILS)
     stops = STOPS if scenario.deletable else STOPS[:2]
     # A local activity holds its workflow task, so that nothing can tell it to stop.
-    found += tuple(m for m in stops if "hangs" not in m or (step not in scenario.local and not scenario.shielded))
+    found += tuple(m for m in stops if "hangs" not in m or step not in scenario.local)
     # What fails before there is anything to undo, or can't fail, has no undo that could be disturbed.
     if scenario.undoes and step not in scenario.admission | scenario.forward_only:
         found += IN_UNDO if scenario.deletable else IN_UNDO[:1]

@@ -3,15 +3,17 @@
 import asyncio
 import random
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 
 from infra.db import servers
 from tests.saga import faults
 from tests.saga.faults import Act
-from tests.saga.scenarios import delete_and_compare, gone
+from tests.saga.scenarios import delete_and_compare, gone, lose
 from tests.saga.snapshot import snapshot
-from tests.saga.world import World, until
+from tests.saga.world import IMAGE, World, until
+from workers import sweeper
 
 MOMENTS = 24
 AT_ONCE = 6
@@ -36,6 +38,24 @@ async def test_delete_at_any_moment_leaves_nothing(cloud: World) -> None:
             await gone(cloud, place, before)
 
     await asyncio.gather(*(one(moment) for moment in moments))
+
+
+async def test_a_boot_that_was_terminated_can_be_deleted_before_it_is_repaired(cloud: World) -> None:
+    """Its host is cleared, and the volume that it had made goes too."""
+    place = await cloud.place()
+    before = await snapshot(cloud, place)
+    disks = [
+        {"source_type": "image", "destination_type": "local", "uuid": IMAGE, "boot_index": 0},
+        {"source_type": "blank", "destination_type": "volume", "volume_size": 1, "boot_index": -1},
+    ]
+    begin = partial(cloud.boot, place, block_device_mapping_v2=disks)
+    await lose(cloud, place.workflow_id, "BootServer", "hypervisor.spawn", begin)
+    assert len(cloud.volumes_of(place.project_id)) == 2
+    await cloud.delete(place)
+    await cloud.settled(place)
+    await sweeper.sweep(cloud.client, cloud.db)
+    await until(lambda: len(cloud.volumes_of(place.project_id)) == 1, 30, lambda: "the volume stayed")
+    await gone(cloud, place, before)
 
 
 async def test_a_repeated_boot_request_makes_one_server(cloud: World) -> None:
