@@ -43,7 +43,7 @@ def quicker(policy: Policy) -> Policy:
 @pytest.fixture(scope="session")
 async def temporal() -> AsyncIterator[str]:
     """The address of a server that forgets all when it ends."""
-    async with temporal_server("proofs", "hosts", "fair", "keys", "upgrade", "kills") as address:
+    async with temporal_server("proofs", "hosts", "fair", "keys", "upgrade", "kills", "real") as address:
         yield address
 
 

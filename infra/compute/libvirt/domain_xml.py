@@ -142,7 +142,8 @@ def disk_element(disk: Disk) -> ET.Element:
     if disk.read_only:
         _add(element, "readonly")
     _add(element, "serial", disk.serial[:20])
-    if disk.boot_index is not None:
+    # A negative place is a user's way to say that it is never booted from.
+    if disk.boot_index is not None and disk.boot_index >= 0:
         _add(element, "boot", order=str(disk.boot_index + 1))
     return element
 

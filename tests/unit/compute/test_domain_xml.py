@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.compute.driver import Disk, Guest, Interface
-from infra.compute.libvirt.domain_xml import NAMESPACE, attempt_of, device_names, devices_of, disks_of, render
+from infra.compute.libvirt.domain_xml import (
+    NAMESPACE,
+    attempt_of,
+    device_names,
+    devices_of,
+    disk_element,
+    disks_of,
+    render,
+)
 from infra.domain.errors import BuildAborted
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -107,3 +115,11 @@ def test_device_names_go_on_after_z() -> None:
     assert names[:2] == ["vda", "vdb"]
     assert names[25:27] == ["vdz", "vdaa"]
     assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(("boot_index", "order"), [(0, "1"), (3, "4"), (None, None), (-1, None)])
+def test_a_disk_that_is_not_booted_from_has_no_place_in_the_order(boot_index: int | None, order: str | None) -> None:
+    """libvirt refuses a place of zero, which a volume attached at boot with ``boot_index: -1`` would have had."""
+    disk = Disk(path=Path("/v"), format="qcow2", device="vdc", serial=SERVER, boot_index=boot_index)
+    boot = disk_element(disk).find("boot")
+    assert (boot.get("order") if boot is not None else None) == order
