@@ -44,7 +44,7 @@ def quicker(policy: Policy) -> Policy:
 @pytest.fixture(scope="session")
 async def temporal() -> AsyncIterator[str]:
     """The address of a server that forgets all when it ends."""
-    async with temporal_server("proofs", "hosts", "apart", "fair", "keys", "upgrade", "kills") as address:
+    async with temporal_server("proofs", "hosts", "apart", "fair", "keys", "upgrade", "kills", "real") as address:
         yield address
 
 

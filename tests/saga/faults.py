@@ -201,7 +201,10 @@ class Barrier:
             return await call()
         result = await call() if self.after else None
         self.reached = True
-        await self.open.wait()
+        while not self.open.is_set():
+            if activity.is_worker_shutdown():
+                raise Passing("injected: the worker dies")
+            await asyncio.sleep(0.02)
         return result if self.after else await call()
 
 
@@ -210,6 +213,19 @@ def held(until: asyncio.Event) -> Act:
 
     async def act(n: int, call: Call) -> Any:
         await until.wait()
+        return await call()
+
+    return act
+
+
+def fails_meanwhile(event: Callable[[], Awaitable[Any]]) -> Act:
+    """The first call fails after ``event``, so that whoever does not shield its next try is stopped. Not for local
+    activities, which hold the task that ``event`` needs."""
+
+    async def act(n: int, call: Call) -> Any:
+        if n == 1:
+            await event()
+            raise Passing("injected while it is stopped")
         return await call()
 
     return act

@@ -58,7 +58,7 @@ def modes(scenario: Scenario, step: str) -> tuple[str, ...]:
     found += tuple(m for m in stops if "hangs" not in m or step not in scenario.local)
     # What fails before there is anything to undo, or can't fail, has no undo that could be disturbed.
     if scenario.undoes and step not in scenario.admission | scenario.forward_only:
-        found += IN_UNDO if scenario.deletable else IN_UNDO[:1]
+        found += IN_UNDO if step in scenario.hosted else IN_UNDO[:1]
     return found + (REFUSALS if step in scenario.hosted else ())
 
 
@@ -161,7 +161,7 @@ class Running:
         """In each undo: it fails twice, or the run is stopped while it is carried out."""
         if self.case.mode == "breaks after":
             return faults.fails_before(2)
-        return faults.meanwhile(self.stop(place), self.tasks)
+        return faults.fails_meanwhile(self.stop(place))
 
     def act(self, place: Place) -> faults.Act:
         stop = self.stop(place)

@@ -31,6 +31,7 @@ from api import start
 from api.app import Door
 from api.deps import Services
 from api.turns import Turns
+from infra.compute import disks
 from infra.compute.fake import FakeDriver
 from infra.db import flavors, images, networks, schema, servers, subnets, volumes
 from infra.db.engine import Database
@@ -72,7 +73,7 @@ class FileVolumes(FakeBackend):
 
     def create(self, volume_id: str, size_gb: int, *args: Any, **more: Any) -> None:
         super().create(volume_id, size_gb, *args, **more)
-        (self._directory / volume_id).touch()
+        disks.create_blank(self._directory / volume_id, 2**20)
 
     def delete(self, volume_id: str) -> None:
         super().delete(volume_id)
@@ -84,6 +85,7 @@ class FileVolumes(FakeBackend):
 
 @dataclass
 class FakeHost:
+    settings: HostSettings
     directory: Path
     driver: FakeDriver
     network: FakeNetworkBackend
@@ -180,16 +182,20 @@ class World:
     async def add_host(self, name: str, **inventory: Any) -> FakeHost:
         """Known and ready; nobody polls its queues before ``start_host``."""
         driver = FakeDriver(name, FAKE_INVENTORY.model_copy(update=inventory))
-        made = self.hosts[name] = self._host(name, driver, FakeNetworkBackend())
+        return await self.add_real_host(HostSettings(name=name), driver, FakeNetworkBackend())
+
+    async def add_real_host(self, settings: HostSettings, driver: Any, network: Any) -> FakeHost:
+        """With any driver and network: of their own, ``snapshot`` asks for their devices."""
+        made = self.hosts[settings.name] = self._host(settings, driver, network)
         await made.host.upkeep.enrol()
         await made.host.upkeep.settle()
         return made
 
-    def _host(self, name: str, driver: FakeDriver, network: FakeNetworkBackend) -> FakeHost:
-        settings = self.settings.model_copy(update={"host": HostSettings(name=name)})
+    def _host(self, host: HostSettings, driver: Any, network: Any) -> FakeHost:
+        settings = self.settings.model_copy(update={"host": host})
         directory = settings.host_directory
-        host = Host(settings, driver, network, self.rest)
-        return FakeHost(directory, driver, network, HostCache(directory / "images"), host)
+        wired = Host(settings, driver, network, self.rest)
+        return FakeHost(host, directory, driver, network, HostCache(directory / "images"), wired)
 
     def start_host(self, name: str) -> None:
         host = self.hosts[name]
@@ -204,7 +210,7 @@ class World:
         self._app.apps, self._app.services = Door(self.services).apps, self.services
         self.start_control()
         for name, host in self.hosts.items():
-            again = self.hosts[name] = self._host(name, host.driver, host.network)
+            again = self.hosts[name] = self._host(host.settings, host.driver, host.network)
             await again.host.upkeep.settle()
             self.start_host(name)
 
