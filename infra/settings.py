@@ -156,6 +156,12 @@ class SchedulerSettings(_Group):
     restrict_isolated_hosts_to_isolated_images: bool = True
     aggregate_image_properties_isolation_namespace: str | None = None
     aggregate_image_properties_isolation_separator: str = "."
+    enable_isolated_aggregate_filtering: bool = False
+    """Aggregates with ``trait:<NAME>=required`` take only servers that require these traits."""
+    limit_tenants_to_placement_aggregate: bool = False
+    """Projects that aggregates list under ``filter_tenant_id*`` go to hosts of these aggregates only."""
+    placement_aggregate_required_for_tenants: bool = False
+    """With the option before: projects that no aggregate lists go nowhere."""
     ram_weight_multiplier: float = 1.0
     cpu_weight_multiplier: float = 1.0
     disk_weight_multiplier: float = 1.0

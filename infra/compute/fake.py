@@ -14,6 +14,7 @@ from infra.compute.driver import Disk, DomainState, Guest
 from infra.compute.libvirt.domain_xml import device_names
 from infra.domain.errors import HostRejected, NotFound
 from infra.domain.host import HostReport, Inventory
+from infra.domain.numa import HostCell
 from infra.domain.server import PowerState
 
 Fault = Callable[[str, str], None]
@@ -63,6 +64,15 @@ class FakeDriver:
                 domain = _Domain.model_validate_json(path.read_bytes())
                 self._domains[domain.guest.server_id] = domain
 
+    def _cell(self) -> HostCell:
+        shared, dedicated = self.inventory.vcpus, self.inventory.pcpus
+        return HostCell(
+            id=0,
+            shared=tuple(range(shared)),
+            dedicated=tuple(range(shared, shared + dedicated)),
+            memory_mb=self.inventory.memory_mb,
+        )
+
     def report(self) -> HostReport:
         self.fault("report", "before")
         with self._lock:
@@ -77,6 +87,7 @@ class FakeDriver:
             machine_types=("q35",),
             cpu_info={"arch": "x86_64", "model": "fake", "vendor": "fake", "features": [], "topology": {}},
             running_vms=running,
+            numa=(self._cell(),),
         )
 
     def define(self, guest: Guest) -> None:

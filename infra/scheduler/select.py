@@ -23,13 +23,16 @@ from infra.scheduler.filters.compute import ComputeFilter
 from infra.scheduler.filters.different_host import DifferentHostFilter
 from infra.scheduler.filters.image_properties import ImagePropertiesFilter
 from infra.scheduler.filters.io_ops import IoOpsFilter
+from infra.scheduler.filters.isolated_aggregates import IsolatedAggregatesFilter
 from infra.scheduler.filters.isolated_hosts import IsolatedHostsFilter
+from infra.scheduler.filters.json_query import JsonFilter
 from infra.scheduler.filters.metrics import MetricsFilter
 from infra.scheduler.filters.num_instances import NumInstancesFilter
 from infra.scheduler.filters.numa_topology import NUMATopologyFilter
 from infra.scheduler.filters.requested_host import RequestedHostFilter
 from infra.scheduler.filters.retry import RetryFilter
 from infra.scheduler.filters.same_host import SameHostFilter
+from infra.scheduler.filters.tenant_aggregates import TenantAggregatesFilter
 from infra.scheduler.filters.traits import TraitsFilter
 from infra.scheduler.table import Floats, HostTable, Mask, Rows, stable_hash
 from infra.scheduler.weighers import base as weighing
@@ -54,6 +57,8 @@ FILTERS: tuple[filtering.Filter, ...] = (
     AvailabilityZoneFilter(),
     CapacityFilter(),
     TraitsFilter(),
+    IsolatedAggregatesFilter(),
+    TenantAggregatesFilter(),
     ServerGroupAntiAffinityFilter(),
     ServerGroupAffinityFilter(),
     DifferentHostFilter(),
@@ -70,6 +75,7 @@ FILTERS: tuple[filtering.Filter, ...] = (
     ImagePropertiesFilter(),
     ComputeCapabilitiesFilter(),
     MetricsFilter(),
+    JsonFilter(),
     NUMATopologyFilter(),
 )
 """All filters, cheap and decisive ones first."""
@@ -87,7 +93,12 @@ FORCED = frozenset(
 )
 """What even a forced host must pass: the claim would refuse it otherwise."""
 
-ALWAYS = FORCED | {"AvailabilityZoneFilter", "TraitsFilter"}
+ALWAYS = FORCED | {
+    "AvailabilityZoneFilter",
+    "TraitsFilter",
+    "IsolatedAggregatesFilter",
+    "TenantAggregatesFilter",
+}
 """Filters that no setting turns off, as Placement does this part for Nova."""
 
 WEIGHERS: tuple[weighing.Weigher, ...] = (

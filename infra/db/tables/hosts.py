@@ -12,9 +12,15 @@ from sqlmodel import Field, SQLModel
 from infra.db.changes import Change
 from infra.db.types import Json, UtcDateTime
 
+_NONE = {"server_default": "0"}
+
 
 def _change() -> Any:
-    return Column(BigInteger, nullable=False, index=True, default=Change(), onupdate=Change())
+    return Column(BigInteger, nullable=False, index=True, default=Change(), onupdate=Change(), server_default="0")
+
+
+def _cells() -> Any:
+    return Column(Json, nullable=False, default=list, server_default="[]")
 
 
 class HostRow(SQLModel, table=True):
@@ -35,16 +41,16 @@ class HostRow(SQLModel, table=True):
     vcpus: int
     memory_mb: int
     disk_gb: int
-    pcpus: int = 0
+    pcpus: int = Field(default=0, sa_column_kwargs=_NONE)
     vcpus_capacity: int
     memory_mb_capacity: int
     disk_gb_capacity: int
-    pcpus_capacity: int = 0
+    pcpus_capacity: int = Field(default=0, sa_column_kwargs=_NONE)
     vcpus_claimed: int = 0
     memory_mb_claimed: int = 0
     disk_gb_claimed: int = 0
-    pcpus_claimed: int = 0
-    numa_used: list[dict[str, Any]] = Field(default_factory=list, sa_column=Column(Json, nullable=False, default=list))
+    pcpus_claimed: int = Field(default=0, sa_column_kwargs=_NONE)
+    numa_used: list[dict[str, Any]] = Field(default_factory=list, sa_column=_cells())
     servers: int = 0
     build_failures: int = 0
 
@@ -109,8 +115,8 @@ class ClaimRow(SQLModel, table=True):
     vcpus: int
     memory_mb: int
     disk_gb: int
-    pcpus: int = 0
-    numa: list[dict[str, Any]] = Field(default_factory=list, sa_type=Json)
+    pcpus: int = Field(default=0, sa_column_kwargs=_NONE)
+    numa: list[dict[str, Any]] = Field(default_factory=list, sa_column=_cells())
     image_properties: dict[str, str] = Field(sa_type=Json)
     quarantined: bool = False
 

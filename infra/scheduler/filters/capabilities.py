@@ -9,7 +9,7 @@ from infra.scheduler.specs import Spec
 from infra.scheduler.table import HostTable, Kind, Mask
 from infra.settings import SchedulerSettings
 
-_FIGURES: dict[str, Callable[[HostTable], NDArray[np.int64]]] = {
+FIGURES: dict[str, Callable[[HostTable], NDArray[np.int64]]] = {
     "free_ram_mb": lambda table: table.memory_mb - table.memory_mb_reserved - table.memory_mb_claimed,
     "free_disk_mb": lambda table: (table.disk_gb - table.disk_gb_claimed) * 1024,
     "total_usable_ram_mb": lambda table: table.memory_mb,
@@ -35,7 +35,7 @@ class ComputeCapabilitiesFilter:
             path = key.split(":")
             if path[0] == "capabilities" and len(path) > 1:
                 path = path[1:]
-            elif len(path) > 1 or path[0] not in (*_FIGURES, *_NAMES, *_KIND):
+            elif len(path) > 1 or path[0] not in (*FIGURES, *_NAMES, *_KIND):
                 continue
             having = _having(table, path, Spec.parse(text))
             mask = having if mask is None else mask & having
@@ -43,8 +43,8 @@ class ComputeCapabilitiesFilter:
 
 
 def _having(table: HostTable, path: list[str], spec: Spec) -> Mask:
-    if len(path) == 1 and path[0] in _FIGURES:
-        return spec.matches_column(_FIGURES[path[0]](table))
+    if len(path) == 1 and path[0] in FIGURES:
+        return spec.matches_column(FIGURES[path[0]](table))
     if len(path) == 1 and path[0] in _NAMES:
         return np.fromiter((spec.matches(name) for name in table.names), np.bool_, len(table))
     if path[0] not in _KIND:

@@ -1,5 +1,6 @@
 """Filters and weighers host by host, written from the administration guide's words, for comparison only."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -57,12 +58,14 @@ class World:
         options: SchedulerSettings,
     ) -> None:
         self.hosts, self.images, self.request, self.options = hosts, images, request, options
+        self.every_aggregate = aggregates
         self.aggregates = {host.name: [a for a in aggregates if host.name in a.hosts] for host in hosts}
 
     def passing(self) -> list[Host]:
         always = ["ComputeFilter", "RequestedHostFilter", "RetryFilter", "CapacityFilter"]
         always += ["ServerGroupAntiAffinityFilter", "ServerGroupAffinityFilter", "NUMATopologyFilter"]
-        names = always if self.request.forced_host else [*always, "AvailabilityZoneFilter", "TraitsFilter"]
+        aggregates = ["IsolatedAggregates", "TenantAggregates"]
+        names = always if self.request.forced_host else [*always, "AvailabilityZoneFilter", "TraitsFilter", *aggregates]
         if not self.request.forced_host:
             names += self.options.enabled_filters
         return [host for host in self.hosts if all(getattr(self, name)(host) for name in names)]
@@ -151,6 +154,45 @@ class World:
                 if wish == ("forbidden" if trait in host.report.traits else "required"):
                     return False
         return True
+
+    def IsolatedAggregates(self, host: Host) -> bool:
+        sources = (self.request.flavor.extra_specs, self.request.image_properties)
+        for made in self.aggregates[host.name] if self.options.enable_isolated_aggregate_filtering else ():
+            for key, value in made.metadata.items():
+                isolated = key.startswith("trait:") and value == "required"
+                if isolated and "required" not in [source.get(key) for source in sources]:
+                    return False
+        return True
+
+    def TenantAggregates(self, host: Host) -> bool:
+        if not self.options.limit_tenants_to_placement_aggregate:
+            return True
+
+        def lists(made: Aggregate) -> bool:
+            texts = [made.metadata.get(key, "") for key in ("filter_tenant_id", "filter_tenant_id2")]
+            return any(part.strip() == self.request.project_id for text in texts for part in text.split(","))
+
+        if any(lists(made) for made in self.every_aggregate):
+            return any(lists(made) for made in self.aggregates[host.name])
+        return not self.options.placement_aggregate_required_for_tenants
+
+    def JsonFilter(self, host: Host) -> bool:
+        vcpus = host.report.inventory.vcpus
+        known = {"$num_instances": host.servers, "$host": host.name, "$vcpus_total": vcpus, "$unheard_of": None}
+
+        def holds(query: list[Any]) -> bool:
+            name, *operands = query
+            if name in ("and", "or", "not"):
+                results = [holds(operand) for operand in operands]
+                return any(results) if name == "or" else all(results) == (name == "and")
+            first, *others = [known.get(operand, operand) for operand in operands]
+            if first is None or None in others or isinstance(first, str) != isinstance(others[0], str):
+                return False
+            if name == "in":
+                return first in others
+            return all(first == x if name == "=" else first < x if name == "<" else first >= x for x in others)
+
+        return "query" not in self.request.hints or holds(json.loads(self.request.hints["query"]))
 
     def _members(self, host: Host, policy: str) -> int | None:
         group = self.request.group

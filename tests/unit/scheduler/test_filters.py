@@ -212,9 +212,27 @@ def test_every_optional_filter_is_known_by_its_name() -> None:
         table,
         request(
             extra_specs={"capabilities:host": "a", "aggregate_instance_extra_specs:x": "y"},
-            hints={"same_host": "s", "different_host": "s"},
+            hints={"same_host": "s", "different_host": "s", "query": ["=", 1, 1]},
             image_properties={"os_distro": "debian", "hw_architecture": "x86_64"},
         ),
         SchedulerSettings(enabled_filters=OPTIONAL, isolated_hosts=frozenset({"b"})),
     )
     assert {name for name, _ in selection.removed} >= set(OPTIONAL)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["{", "7", "[]", '["and"]', '["and", 1]', '["near", 1, 2]', '[">=", [1], 2]', '["=", null, 1]', "[" * 100_000],
+)
+def test_a_query_that_is_no_condition_is_refused(query: str) -> None:
+    with pytest.raises(BadRequest, match="query"):
+        _left([host("a")], "JsonFilter", hints={"query": query})
+
+
+def test_a_query_may_be_a_list_and_is_not_nested_without_end() -> None:
+    assert _left([host("a"), host("b")], "JsonFilter", hints={"query": ["=", "$host", "b"]}) == ["b"]
+    deep: list[object] = ["=", 1, 1]
+    for _ in range(20):
+        deep = ["and", deep]
+    with pytest.raises(BadRequest):
+        _left([host("a")], "JsonFilter", hints={"query": deep})

@@ -29,6 +29,7 @@ OPTIONAL = (
     "ImagePropertiesFilter",
     "ComputeCapabilitiesFilter",
     "MetricsFilter",
+    "JsonFilter",
 )
 
 
@@ -123,6 +124,7 @@ _metadata = st.lists(
             ("image_props_weight_multiplier", ("2",)),
             ("ssd", ("true", "1, 2", "3")),
             ("os_distro", ("debian", "windows,debian")),
+            ("trait:CUSTOM_GOLD", ("required", "anything")),
             ("cloud.os_type", ("linux",)),
         ]
     ).flatmap(lambda pair: st.tuples(st.just(pair[0]), st.sampled_from(pair[1]))),
@@ -175,8 +177,21 @@ _group = st.none() | st.builds(
     max_server_per_host=st.integers(1, 2),
     hosts=st.lists(st.sampled_from((*_names, "host-that-left")), max_size=6).map(tuple),
 )
+_queries = st.sampled_from(
+    (
+        '[">=", "$num_instances", 1]',
+        '["not", ["<", "$vcpus_total", 2, 4]]',
+        '["and", ["in", "$host", "host-1", "host-2", "host-3"], ["or", ["=", "$num_instances", 0], ["<", 1, 2]]]',
+        '["=", "$unheard_of", 1]',
+        '["<", "$host", 3]',
+    )
+)
 _hints = st.fixed_dictionaries(
-    {}, optional={hint: _mostly([], "s1", ["s1", "s2"], ["s3"]) for hint in ("same_host", "different_host")}
+    {},
+    optional={
+        **{hint: _mostly([], "s1", ["s1", "s2"], ["s3"]) for hint in ("same_host", "different_host")},
+        "query": _queries,
+    },
 )
 _some_hosts = _mostly((), _names[:1], _names[1:4])
 _requests = st.builds(
@@ -208,6 +223,9 @@ _options = st.builds(
     isolated_images=_mostly(frozenset(), frozenset({"isolated"})),
     isolated_hosts=_mostly(frozenset(), frozenset(_names[:3])),
     restrict_isolated_hosts_to_isolated_images=st.booleans(),
+    enable_isolated_aggregate_filtering=st.booleans(),
+    limit_tenants_to_placement_aggregate=_mostly(False, True),
+    placement_aggregate_required_for_tenants=st.booleans(),
     aggregate_image_properties_isolation_namespace=st.sampled_from((None, "cloud")),
     ram_weight_multiplier=_weights,
     cpu_weight_multiplier=_weights,

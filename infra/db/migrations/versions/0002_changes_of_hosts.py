@@ -21,5 +21,3 @@ def upgrade() -> None:
     with op.batch_alter_table("hosts", schema=None) as batch_op:
         batch_op.add_column(sa.Column("changed", sa.BigInteger(), nullable=False, server_default="0"))
         batch_op.create_index(batch_op.f("ix_hosts_changed"), ["changed"], unique=False)
-    with op.batch_alter_table("hosts", schema=None) as batch_op:
-        batch_op.alter_column("changed", server_default=None)

@@ -1,4 +1,7 @@
-"""CPUs that servers have to themselves, and the NUMA cells they are placed on."""
+"""CPUs that servers have to themselves, and the NUMA cells they are placed on.
+
+Columns keep their defaults on the server: workers of the version before still write hosts and claims for a while.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -22,6 +25,3 @@ def upgrade() -> None:
             for name, value in columns.items():
                 kind = sa.Integer() if value == 0 else _JSON
                 batch_op.add_column(sa.Column(name, kind, nullable=False, server_default=str(value)))
-        with op.batch_alter_table(table, schema=None) as batch_op:
-            for name in columns:
-                batch_op.alter_column(name, server_default=None)
