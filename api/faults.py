@@ -81,7 +81,11 @@ def install(app: FastAPI, style: Style) -> None:
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        message = "The resource could not be found." if error.status_code == 404 else str(error.detail)
+        message = str(error.detail)
+        if error.status_code == 404:
+            message = "The resource could not be found: this service has nothing at that URL."
+        elif error.status_code == 405:
+            message = f"{request.method} is not available for this resource."
         return answer(error.status_code, message, f"HTTP{HTTPStatus(error.status_code).phrase.replace(' ', '')}")
 
     async def away(request: Request, error: Exception) -> Response:

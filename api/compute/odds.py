@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import APIRouter
 
 from api.auth import AdminDep, ReaderDep
-from api.compute.common import OwnServer, ReadableServer
+from api.compute.common import ChangeableServer, NotImplementedHere, OwnServer, ReadableServer
 from infra.domain.errors import NotFound
 
 router = APIRouter()
@@ -26,6 +26,17 @@ async def extension(alias: str, context: ReaderDep) -> dict[str, Any]:
 async def password(server: OwnServer) -> dict[str, str]:
     """No guest here sends one."""
     return {"password": ""}
+
+
+@router.post("/servers/{server_id}/os-interface")
+@router.delete("/servers/{server_id}/os-interface/{port_id}")
+async def interfaces(server: ChangeableServer) -> None:
+    raise NotImplementedHere("Interfaces can not be attached or detached; name ports and networks at the boot.")
+
+
+@router.post("/servers/{server_id}/remote-consoles")
+async def remote_consoles(server: ChangeableServer) -> None:
+    raise NotImplementedHere("Graphical and serial consoles are not available; the console log is.")
 
 
 @router.get("/servers/{server_id}/migrations")

@@ -111,4 +111,4 @@ async def floating_ips(ctx: ReaderDep) -> Response:
 @router.post("/v2.0/routers")
 @router.post("/v2.0/floatingips")
 async def not_here(ctx: ReaderDep) -> Response:
-    raise NotFound("The resource could not be found: the extension is not loaded.", kind="HTTPNotFound")
+    raise NotFound("The resource could not be found: routers and floating IPs are not available.", kind="HTTPNotFound")

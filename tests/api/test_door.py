@@ -56,6 +56,19 @@ async def test_a_service_answers_with_and_without_slashes_and_never_redirects(
     assert reply.headers["x-openstack-request-id"] == reply.headers["x-compute-request-id"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "said"),
+    [("GET", "/compute/nothing", 404, "nothing at that URL"), ("PUT", "/compute/", 405, "PUT is not available")],
+)
+async def test_what_a_service_does_not_have_is_said_in_its_form(
+    client: httpx.AsyncClient, method: str, path: str, status: int, said: str
+) -> None:
+    reply = await client.request(method, path)
+    [fault] = reply.json().values()
+    assert (reply.status_code, fault["code"]) == (status, status)
+    assert said in fault["message"]
+
+
 async def test_an_unexpected_error_tells_nothing_of_itself(client: httpx.AsyncClient) -> None:
     reply = await client.get("/compute/fails")
     assert reply.status_code == 500

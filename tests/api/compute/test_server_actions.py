@@ -74,6 +74,23 @@ async def test_bad_actions_start_nothing(lite: World, body: Any, status: int) ->
     assert lite.starts.nothing
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body", "what"),
+    [
+        ("POST", "/os-interface", {"interfaceAttachment": {"net_id": "x"}}, "Interfaces"),
+        ("DELETE", f"/os-interface/{uuid.uuid4()}", None, "Interfaces"),
+        ("POST", "/remote-consoles", {"remote_console": {"protocol": "vnc", "type": "novnc"}}, "console log"),
+    ],
+)
+async def test_what_clients_ask_for_and_is_not_there_is_named(
+    lite: World, method: str, path: str, body: Any, what: str
+) -> None:
+    server_id = await lite.boot()
+    reply = await lite.call(method, f"/v2.1/servers/{server_id}{path}", body, status=501)
+    assert what in reply.json()["notImplemented"]["message"]
+    await lite.call(method, f"/v2.1/servers/{uuid.uuid4()}{path}", body, status=404)
+
+
 async def test_the_console_log_is_read_to_the_length_that_was_asked(lite: World) -> None:
     server_id = await lite.boot()
     for argument in ({}, None, {"length": 10}, {"length": "5"}, {"length": -1}, {"length": None}):

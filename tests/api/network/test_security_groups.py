@@ -103,7 +103,9 @@ async def test_what_the_service_is(alice: Caller) -> None:
         assert (await alice("GET", f"/extensions/{it['alias']}", status=200))["extension"] == it
     await alice("GET", "/extensions/router", status=404)
     assert await alice("GET", "/routers", status=200) == {"routers": []}
-    assert (await alice("POST", "/floatingips", {}, status=404))["NeutronError"]["type"] == "HTTPNotFound"
+    refused = (await alice("POST", "/floatingips", {}, status=404))["NeutronError"]
+    assert refused["type"] == "HTTPNotFound"
+    assert "floating IPs are not available" in refused["message"]
     assert await alice("GET", "/agents", status=200) == {"agents": []}
     assert (await alice("GET", "/availability_zones"))["availability_zones"][0]["state"] == "available"
     await alice("GET", "/nothing", status=404)
