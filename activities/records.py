@@ -7,7 +7,7 @@ from sqlmodel import Session
 
 from activities.base import step
 from activities.models import Admitted, PortRef, VolumeRef
-from infra.db import admission, attachments, debts, hosts, idempotency, ports, servers, settlement
+from infra.db import actions, admission, attachments, debts, hosts, idempotency, ports, servers, settlement
 from infra.db.boot_requests import Request
 from infra.db.engine import Database
 from infra.domain.boot import ServerSpec
@@ -252,14 +252,14 @@ def _set_active(session: Session, params: SetActive) -> bool:
     if written:
         ports.set_status_of_device(session, params.server_id, "ACTIVE")
         hosts.build_succeeded(session, str(servers.get(session, params.server_id).host))
-    servers.finish_action(session, params.server_id, params.op)
+    actions.finish(session, params.server_id, params.op)
     return written
 
 
 def _set_error(session: Session, params: SetError) -> bool:
     fault = Fault(code=params.code, message=params.message, created=datetime.now(UTC), details=params.details or None)
     written = servers.set_error(session, params.server_id, params.op, fault, params.explanation)
-    servers.finish_action(session, params.server_id, params.op, params.message)
+    actions.finish(session, params.server_id, params.op, params.message)
     return written
 
 
@@ -269,7 +269,7 @@ def _begin_verb(session: Session, params: BeginVerb) -> BegunVerb:
     if idempotency.is_buried(session, servers.verb_key(params.server_id, params.op)):
         raise Conflict("The request was given up before it was admitted.", kind="AttemptClosed")
     server = servers.begin_verb(session, params.server_id, verb, params.op)
-    servers.start_action(session, server, params.op, params.verb.split("_")[0], params.user_id)
+    actions.start(session, server, params.op, params.verb.split("_")[0], params.user_id)
     rule = TRANSITIONS[verb]
     return BegunVerb(
         server_id=server.id,
@@ -286,7 +286,7 @@ def _end_verb(session: Session, params: EndVerb) -> bool:
     servers.lock(session, params.server_id)
     # What it took it gives back; a beginning that comes later finds that it is over.
     idempotency.bury(session, servers.verb_key(params.server_id, params.op))
-    servers.finish_action(session, params.server_id, params.op, params.message)
+    actions.finish(session, params.server_id, params.op, params.message)
     written = servers.end_verb(session, params.server_id, params.op, vm_state=state, power_state=params.power_state)
     if written and params.power_state is not None:
         ports.set_status_of_device(session, params.server_id, "ACTIVE" if params.power_state == 1 else "DOWN")
@@ -295,7 +295,7 @@ def _end_verb(session: Session, params: EndVerb) -> bool:
 
 def _mark_deleting(session: Session, params: MarkDeleting) -> Remains:
     server = servers.mark_deleting(session, params.server_id, params.op)
-    servers.start_action(session, server, params.op, "delete", params.user_id)
+    actions.start(session, server, params.op, "delete", params.user_id)
     kept = {entry.port_id: entry for entry in server.networks}
     admitted = _admitted(server)
     return Remains(
@@ -329,5 +329,5 @@ def _mark_deleting(session: Session, params: MarkDeleting) -> Remains:
 
 
 def _set_deleted(session: Session, params: Held) -> None:
-    servers.finish_action(session, params.server_id, params.op)
+    actions.finish(session, params.server_id, params.op)
     servers.set_deleted(session, params.server_id)

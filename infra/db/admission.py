@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from sqlmodel import Session
 
-from infra.db import groups, idempotency, quotas, servers
+from infra.db import actions, groups, idempotency, quotas, servers
 from infra.db.boot_requests import Request, Resolved, resolve
 from infra.db.types import now
 from infra.domain import boot_rules
@@ -41,7 +41,7 @@ def admit(session: Session, request: Request) -> list[Server]:
         sealed = request.sealed_user_data
         # Sealed once, to the id of the first server.
         servers.insert(session, server, {**sealed, "owner": request.server_ids[0]} if sealed else None)
-        servers.start_action(session, server, request.request_id, "create", request.user_id)
+        actions.start(session, server, request.request_id, "create", request.user_id)
         group = request.spec.scheduler_hints.get("group")
         if group:
             session.flush()

@@ -5,7 +5,7 @@ import re
 from pydantic import BaseModel, ConfigDict
 from sqlmodel import Session, col, select
 
-from infra.db import idempotency, servers, volume_attachments, volumes
+from infra.db import actions, idempotency, servers, volume_attachments, volumes
 from infra.db.tables.volume import AttachmentRow, VolumeRow
 from infra.db.types import now
 from infra.domain.errors import BadRequest, Conflict, NotFound
@@ -77,7 +77,7 @@ def begin(
     )
     volume_attachments.attach(session, attachment, project_id)
     _hold(session, attachment_id, request_id)
-    servers.start_action(session, server, request_id, "attach_volume", user_id)
+    actions.start(session, server, request_id, "attach_volume", user_id)
     return Reserved(host=str(server.host), attempt=server.attempt, device=chosen)
 
 
@@ -120,7 +120,7 @@ def begin_detach(
     volume.status, volume.updated_at = "detaching", now()
     session.add(volume)
     _hold(session, found[0].id, request_id)
-    servers.start_action(session, server, request_id, "detach_volume", user_id)
+    actions.start(session, server, request_id, "detach_volume", user_id)
     return Leaving(host=str(server.host), attempt=server.attempt, attachment_id=found[0].id)
 
 
@@ -136,7 +136,7 @@ def roll_back_detach(session: Session, server_id: str, volume_id: str, request_i
 
 def end(session: Session, server_id: str, request_id: str, message: str | None) -> None:
     """The attach or detach is over, however it ended."""
-    servers.finish_action(session, server_id, request_id, message)
+    actions.finish(session, server_id, request_id, message)
     held = col(AttachmentRow.server_id) == server_id, col(AttachmentRow.op) == request_id
     for row in session.exec(select(AttachmentRow).where(*held)):
         row.op = None

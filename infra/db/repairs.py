@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
-from infra.db import idempotency, servers, volume_attachments, volumes
+from infra.db import actions, idempotency, servers, volume_attachments, volumes
 from infra.db.tables.servers import ServerRow
 from infra.db.tables.volume import AttachmentRow, VolumeRow
 from infra.domain.server import Server, TaskState, VmState
@@ -117,7 +117,7 @@ def take_server(session: Session, server_id: str, seen_op: str | None, op: str, 
     if seen_op is not None:
         request_id = seen_op.removesuffix("/undo")
         idempotency.bury(session, servers.verb_key(server_id, request_id))
-        servers.finish_action(session, server_id, request_id, why)
+        actions.finish(session, server_id, request_id, why)
     servers.take_over(session, server_id, op)
     return server
 
@@ -135,7 +135,7 @@ def take_attachment(
         # Neither the attach nor the detach of the lost run may begin any more.
         idempotency.bury(session, f"{attachment_id}/begin")
         idempotency.bury(session, f"{server_id}/{seen_op}/begin")
-        servers.finish_action(session, server_id, seen_op, None if whole else why)
+        actions.finish(session, server_id, seen_op, None if whole else why)
         row.op = op
         session.add(row)
     return TakenAttachment(attachment_id=row.id, host=row.host or "", attempt=row.attempt, whole=whole)

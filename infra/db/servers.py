@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, Update, bindparam, delete, func, literal_c
 from sqlmodel import Session, col, select
 
 from infra.db import groups
-from infra.db.statements import Addition, Lookup, run, table_of
+from infra.db.statements import Lookup, run, table_of
 from infra.db.tables.servers import LIVING, ActionRow, ServerRow, UserDataRow
 from infra.db.types import now
 from infra.domain.errors import Conflict, NotFound
@@ -62,10 +62,9 @@ _SAME = [
     "terminated_at",
     "deleted_at",
 ]
-_SERVER, _ACTION = table_of(ServerRow), table_of(ActionRow)
+_SERVER = table_of(ServerRow)
 _BY_ID = Lookup(ServerRow, "id")
 _USER_DATA = Lookup(UserDataRow, "server_id")
-_NEW_ACTION = Addition(ActionRow)
 _USAGE = (
     select(
         func.count().label("servers"),
@@ -90,15 +89,6 @@ _ACTIVATE = _MINE.values(
     progress=100,
     launched_at=func.coalesce(_SERVER.c.launched_at, bindparam("at")),
     updated_at=bindparam("at"),
-)
-_FINISH = (
-    _ACTION.update()
-    .where(
-        _ACTION.c.server_id == bindparam("of_server"),
-        _ACTION.c.request_id == bindparam("of_request"),
-        _ACTION.c.finished_at.is_(None),
-    )
-    .values(finished_at=bindparam("at"), message=bindparam("saying"))
 )
 
 
@@ -385,20 +375,3 @@ def count(session: Session) -> int:
     return session.exec(
         select(func.count()).select_from(ServerRow).where(col(ServerRow.vm_state) != VmState.DELETED)
     ).one()
-
-
-def start_action(session: Session, server: Server, request_id: str, action: str, user_id: str) -> None:
-    """Note what was asked of a server; a repeat changes nothing."""
-    values = {
-        "server_id": server.id,
-        "request_id": request_id,
-        "action": action,
-        "user_id": user_id,
-        "project_id": server.project_id,
-        "started_at": now(),
-    }
-    _NEW_ACTION.add(session, values)
-
-
-def finish_action(session: Session, server_id: str, request_id: str, message: str | None = None) -> None:
-    run(session, _FINISH, {"of_server": server_id, "of_request": request_id, "at": now(), "saying": message})

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra.db import claims, debts, idempotency, pruning, servers, volumes
+from infra.db import actions, claims, debts, idempotency, pruning, servers, volumes
 from infra.db.engine import Database
 from infra.db.tables.servers import ActionRow
 from infra.db.types import now
@@ -33,7 +33,7 @@ def _server(database: Database, **fields: Any) -> str:
         **fields,
     )
     database.write_now(servers.insert, server)
-    database.write_now(servers.start_action, server, f"req-{server.id}", "create", "u")
+    database.write_now(actions.start, server, f"req-{server.id}", "create", "u")
     return server.id
 
 

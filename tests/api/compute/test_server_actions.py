@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from infra.db import security_groups, server_details, servers, volumes
+from infra.db import actions, security_groups, server_details, servers, volumes
 from infra.db.types import now
 from infra.domain.network import NetworkQuota, SecurityGroup
 from infra.domain.server import Verb, VmState
@@ -218,7 +218,7 @@ async def test_what_was_asked_of_a_server_is_listed(world: World) -> None:
     assert "events" not in (await world.get(path))["instanceAction"]
     shown = (await world.get(path, version="2.62"))["instanceAction"]
     assert shown["events"][0]["result"] is None
-    world.db.write_now(servers.finish_action, server_id, action["request_id"], "No valid host")
+    world.db.write_now(actions.finish, server_id, action["request_id"], "No valid host")
     shown = (await world.get(path, version="2.84"))["instanceAction"]
     assert (shown["message"], shown["events"][0]["result"]) == ("Error", "Error")
     assert shown["events"][0]["details"] == "No valid host"
