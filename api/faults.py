@@ -81,12 +81,8 @@ def install(app: FastAPI, style: Style) -> None:
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        message = str(error.detail)
-        if error.status_code == 404:
-            message = "The resource could not be found: this service has nothing at that URL."
-        elif error.status_code == 405:
-            message = f"{request.method} is not available for this resource."
-        return answer(error.status_code, message, f"HTTP{HTTPStatus(error.status_code).phrase.replace(' ', '')}")
+        kind = f"HTTP{HTTPStatus(error.status_code).phrase.replace(' ', '')}"
+        return answer(error.status_code, http_message(request.method, error), kind)
 
     async def away(request: Request, error: Exception) -> Response:
         log.warning("%s %s: %s", request.method, request.url.path, type(error).__name__)
@@ -105,6 +101,15 @@ def install(app: FastAPI, style: Style) -> None:
     app.add_exception_handler(InterfaceError, away)
     app.add_exception_handler(RPCError, away)
     app.add_exception_handler(Exception, unexpected)
+
+
+def http_message(method: str, error: HTTPException) -> str:
+    match error.status_code:
+        case 404:
+            return "The resource could not be found: this service has nothing at that URL."
+        case 405:
+            return f"{method} is not available for this resource."
+    return str(error.detail)
 
 
 def validation_message(errors: Any) -> str:
