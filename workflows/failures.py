@@ -25,6 +25,8 @@ _LIMITS = {
 }
 _AWAY = {TimeoutType.SCHEDULE_TO_START, TimeoutType.HEARTBEAT}
 """The host is not there now, which says nothing of what it can do when it is back."""
+_DATABASE_AWAY = {"OperationalError", "InterfaceError"}
+"""SQLAlchemy's names, as the engine keeps them."""
 
 
 def cause_of(error: BaseException) -> Failure:
@@ -46,6 +48,9 @@ def cause_of(error: BaseException) -> Failure:
         return Failure(code=500, message=f"{name} was cancelled.", kind="Cancelled")
     kinds = [link.type for link in chain if isinstance(link, ApplicationError) and link.type]
     kind = kinds[0] if kinds else type(error).__name__
+    if kind in _DATABASE_AWAY:
+        what = "The database does not answer now; send the request again."
+        return Failure(code=503, message=what, kind="Unavailable", soft=True)
     return Failure(code=500, message=f"{name}: an unexpected error happened ({kind}).", kind=kind)
 
 

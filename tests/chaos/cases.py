@@ -30,7 +30,7 @@ CASES = (
     Case("keycloak", harm.kill("keycloak"), (0.1,)),
     Case("libvirtd", harm.kill("libvirtd"), (1, 2.5)),
     Case("dnsmasq", harm.kill_process("dnsmasq"), (0.5,)),
-    Case("qemu", harm.kill_process("qemu"), (0, 8), kills_guests=True),
+    Case("qemu", harm.kill_process("qemu"), (0, 20), kills_guests=True),
     Case("everything", harm.stop_everything, (1,)),
     Case("power", harm.cut_power, (5,), kills_guests=True),
     Case("compute worker hangs 40 s", harm.hang("compute-worker", 40), (1,)),

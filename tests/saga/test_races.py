@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from infra.db import servers
 from tests.saga import faults
@@ -96,6 +97,22 @@ async def test_a_boot_that_could_not_be_admitted_may_be_sent_again(
     assert place.server_id in reply.text, "its server has been, and was deleted"
     await cloud.settled(place)
     assert await snapshot(cloud, place) == before
+
+
+async def test_a_database_that_is_away_is_not_the_fault_of_the_request(cloud: World) -> None:
+    place = await cloud.place()
+    before = await snapshot(cloud, place)
+
+    async def is_away(n: int, call: faults.Call) -> object:
+        if n <= 3:
+            raise OperationalError("INSERT", {}, Exception("server closed the connection"))
+        return await call()
+
+    cloud.faults.add(place.workflow_id, "BootServer", "records.create_servers", is_away)
+    reply = await cloud.boot(place, status=503)
+    assert "database does not answer" in reply.text
+    await cloud.active(place)
+    await delete_and_compare(cloud, place, before)
 
 
 async def test_one_verb_at_a_time(cloud: World) -> None:
