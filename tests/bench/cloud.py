@@ -40,7 +40,12 @@ class BenchCloud:
         await self.http.aclose()
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
-        reply = await self.http.request(method, path, json=body)
+        """A request that is told to come back later does."""
+        while True:
+            reply = await self.http.request(method, path, json=body)
+            if reply.status_code not in (429, 503):
+                break
+            await asyncio.sleep(int(reply.headers["Retry-After"]))
         reply.raise_for_status()
         return reply.json() if reply.content else None
 
