@@ -91,6 +91,9 @@ class BootServer(Deletable):
         elif error is not None:
             await self.shielded(self.withdraw(error))
         outcome = await self.close(error, Outcome(state="active", host=self.attempt.host if self.attempt else ""))
+        if outcome.state == "error" and self.causes:
+            # As the server's fault: what was the matter first, and what came of it.
+            outcome = outcome.model_copy(update={"message": " ".join(self.causes)})
         self.hand_over()
         return outcome
 

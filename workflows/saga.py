@@ -55,9 +55,12 @@ class StepRow:
         took = f"{(self.ended - self.began).total_seconds() * 1000:.0f} ms" if self.ended else ""
         began = self.began.strftime("%H:%M:%S.%f")[:-3]
         state = f"{self.state} ({self.note})" if self.note else self.state
-        cells = (self.name, self.where, began, took, state)
-        # The UI draws cells without a gap, and breaks lines at every blank.
-        return "".join(f"| {_FIXED}{cell.replace(' ', _FIXED)}{_FIXED} " for cell in cells) + "|"
+        return _cells(self.name, self.where, began, took.replace(" ", _FIXED), state)
+
+
+def _cells(*cells: str) -> str:
+    # The UI draws cells without a gap.
+    return "".join(f"| {_FIXED}{cell}{_FIXED} " for cell in cells) + "|"
 
 
 class Saga:
@@ -194,7 +197,7 @@ class Saga:
         self._show()
 
     def _show(self) -> None:
-        lines = ["| step | where | started | took | state |", "|:--|:--|:--|--:|:--|"]
+        lines = [_cells("step", "where", "started", "took", "state"), "|:--|:--|:--|--:|:--|"]
         lines += [row.line() for row in self.table[-40:]]
         workflow.set_current_details("\n".join(lines))
 

@@ -31,7 +31,7 @@ install_packages() {
   mapfile -t missing < <(comm -23 <(printf '%s\n' "${wanted[@]}" | sort) \
     <(dpkg-query --show --showformat '${db:Status-Status} ${Package}\n' | sed -n 's/^installed //p' | sort -u))
   [ "${#missing[@]}" -eq 0 ] && return
-  say "· installing Debian packages: ${missing[*]}"
+  say "· installing Debian packages (some minutes): ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
   quietly "Check the machine's network and /etc/apt/sources.list." apt-get update
   quietly "Install by hand what it names, then run this again." \
@@ -42,7 +42,7 @@ make_venv() {
   local hash
   hash=$(sha256sum <"$lock" | cut -d' ' -f1)
   [ "$(cat "$venv/.lock" 2>/dev/null)" = "$hash" ] && return
-  say "· bringing $venv to $lock (a minute or two)"
+  say "· bringing $venv to $lock (some minutes)"
   # What runs from a sound environment goes on while it is brought up to date in place.
   "$venv/bin/python" -m pip --version >/dev/null 2>&1 ||
     quietly "Is the package python3-venv complete?" "$python" -m venv --clear "$venv"

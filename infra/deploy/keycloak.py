@@ -24,7 +24,7 @@ ADMIN = "kilonova-admin"
 _PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy"
 _LINKS = ("bin", "conf", "lib", "providers", "themes", "version.txt")
 # The second compiler takes more of a small machine's time than its code gives back: it doubles the start.
-_JAVA = "-Xms64m -Xmx256m -XX:TieredStopAtLevel=1"
+_JAVA = "-Xms64m -Xmx256m -XX:TieredStopAtLevel=1 -XX:-UsePerfData"
 
 
 def distribution(settings: Settings) -> Path:
@@ -34,6 +34,11 @@ def distribution(settings: Settings) -> Path:
 def home(settings: Settings) -> Path:
     """The instance's own folder: database and realm file."""
     return settings.state / "keycloak"
+
+
+def scratch_directory(settings: Settings) -> Path:
+    """Where the server keeps what it would otherwise leave in the machine's /tmp."""
+    return home(settings) / "tmp"
 
 
 def install(settings: Settings) -> None:
@@ -48,7 +53,7 @@ def install(settings: Settings) -> None:
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetch-") as scratch:
             _unpack(Path(scratch)).rename(target)
     place = home(settings)
-    place.mkdir(parents=True, exist_ok=True)
+    scratch_directory(settings).mkdir(parents=True, exist_ok=True)
     place.chmod(0o700)
     for name in _LINKS:
         link = place / name
@@ -97,6 +102,7 @@ def command(settings: Settings) -> list[str]:
         f"--http-port={address.port or 80}",
         f"--hostname={settings.keycloak.url}",
         f"-Dkc.home.dir={home(settings)}",
+        f"-Djava.io.tmpdir={scratch_directory(settings)}",
     ]
 
 

@@ -148,6 +148,7 @@ class HostCache:
             if file.tell() > size:
                 file.truncate(0)
             digest = _digest_of(file, beat)
+            resumed = file.tell() > 0
             _check_room(partial, size - file.tell())
             if file.tell() < size:
                 _receive(file, digest, download(file.tell()), size, beat)
@@ -158,7 +159,9 @@ class HostCache:
             raise Unavailable(f"The download of image {image_id} ended early.")
         if digest.hexdigest() != image["os_hash_value"]:
             partial.unlink()
-            raise Unavailable(f"The data of image {image_id} does not have the checksum that the image service names.")
+            what = f"The data of image {image_id} does not have the checksum that the image service names."
+            # What an earlier try left may be what is wrong; data that was all new will not be better next time.
+            raise Unavailable(what) if resumed else HostRejected(what)
         try:
             inspect(partial, str(image["disk_format"]), max_virtual_bytes=self._max_virtual_bytes)
         except Unavailable:

@@ -115,6 +115,9 @@ async def in_error(world: World, place: Place, before: dict[str, Any]) -> None:
     assert server.fault is not None
     assert server.fault.message
     assert server.fault.message != "An unexpected error happened."
+    outcome = await world.handle(place.workflow_id).result()
+    assert outcome["state"] == "error"
+    assert outcome["message"].startswith(server.fault.message)
     kept = {"usage": (1, 1, 128), "user data": True}
     assert await snapshot(world, place) == before | kept
     await delete_and_compare(world, place, before)

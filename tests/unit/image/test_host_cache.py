@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.domain.errors import BuildAborted, Unavailable
+from infra.domain.errors import BuildAborted, HostRejected, Unavailable
 from infra.image.host_cache import HostCache
 
 IMAGE = "aaaaaaaa-0000-0000-0000-000000000001"
@@ -96,13 +96,23 @@ def test_a_broken_download_goes_on_where_it_ended(cache: HostCache) -> None:
 
 
 def test_other_data_than_the_image_services_is_never_cached(cache: HostCache) -> None:
-    with pytest.raises(Unavailable):
+    with pytest.raises(HostRejected):
         cache.fetch(wire(), "s1", Source(os.urandom(len(DATA))))
     with pytest.raises(Unavailable):
         cache.fetch(wire(), "s1", Source(DATA + b"x"))
     assert cache.images() == []
     assert cache.references(IMAGE) == set()
     assert cache.fetch(wire(), "s1", Source()).path.read_bytes() == DATA
+
+
+def test_a_download_that_went_on_from_wrong_data_is_made_again_from_the_start(cache: HostCache) -> None:
+    with pytest.raises(Unavailable):
+        cache.fetch(wire(), "s1", Source(os.urandom(len(DATA)), breaks_after=30_000))
+    source = Source()
+    with pytest.raises(Unavailable):
+        cache.fetch(wire(), "s1", source)
+    assert cache.fetch(wire(), "s1", source).path.read_bytes() == DATA
+    assert source.offsets == [30_000, 0]
 
 
 def test_a_qcow2_stays_one_and_a_hostile_one_is_refused(cache: HostCache, tmp_path: Path) -> None:
