@@ -91,9 +91,6 @@ class BootServer(Deletable):
         elif error is not None:
             await self.shielded(self.withdraw(error))
         outcome = await self.close(error, Outcome(state="active", host=self.attempt.host if self.attempt else ""))
-        if outcome.state == "error" and self.causes:
-            # As the server's fault: what was the matter first, and what came of it.
-            outcome = outcome.model_copy(update={"message": " ".join(self.causes)})
         self.hand_over()
         return outcome
 
@@ -319,6 +316,7 @@ class BootServer(Deletable):
             return
         cause = failures.cause_of(error)
         self.note(self.stop_reason or cause.message)
+        self.stop_reason = " ".join(self.causes)
         await self.saga.persist(
             RecordsActivities.set_error,
             SetError(
