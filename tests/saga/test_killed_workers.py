@@ -32,7 +32,12 @@ class Case:
         return f"{self.scenario.name}-{self.step}"
 
 
-CASES = [Case(scenario, step) for scenario in SCENARIOS for step in scenario.steps if step not in scenario.local]
+CASES = [
+    Case(scenario, step)
+    for scenario in SCENARIOS
+    for step in scenario.steps
+    if not scenario.apart and step not in scenario.local | scenario.brief
+]
 
 
 @dataclass

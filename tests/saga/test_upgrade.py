@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 import pytest
 from temporalio import workflow
 from temporalio.client import WorkflowHistory
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner
 
 from activities.models import Admitted, Attempt, Instance
-from activities.networks import PlugResult
+from activities.networks import AllocatedPort, PlugResult
+from infra.temporal.converter import data_converter
 from tests.replay.test_replay import HISTORIES
 from tests.saga import faults
 from tests.saga.scenarios import active
@@ -46,8 +46,8 @@ class NextBuild(BootServer):
             await workflow.wait_condition(lambda: self.connected)
         return await super().fetch_images(server, attempt)
 
-    async def connect_networks(self, server: Admitted, attempt: Attempt, instance: Instance) -> list[PlugResult]:
-        plugged = await super().connect_networks(server, attempt, instance)
+    async def plug_ports(self, attempt: Attempt, instance: Instance, ports: list[AllocatedPort]) -> list[PlugResult]:
+        plugged = await super().plug_ports(attempt, instance, ports)
         self.connected = True
         return plugged
 
@@ -98,7 +98,7 @@ async def _upgrade_at(world: World, place: Place, step: str, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("step", "new_way"), [("host.accept", True), ("networks.plug", False), ("hypervisor.spawn", False)]
+    ("step", "new_way"), [("networks.allocate", True), ("networks.plug", False), ("hypervisor.spawn", False)]
 )
 async def test_a_boot_survives_an_upgrade(
     cloud: World, monkeypatch: pytest.MonkeyPatch, step: str, new_way: bool
@@ -118,7 +118,7 @@ async def test_a_boot_survives_an_upgrade(
 async def _replay(name: str, boot: type) -> None:
     replayer = Replayer(
         workflows=build(boot),
-        data_converter=pydantic_data_converter,
+        data_converter=data_converter,
         workflow_runner=UnsandboxedWorkflowRunner(),
     )
     await replayer.replay_workflow(WorkflowHistory.from_json(name, KEPT[name]))
