@@ -77,7 +77,7 @@ async def test_a_key_that_was_taken_away_too_early_is_waited_for(kept: World) ->
 
 async def test_a_key_that_stays_away_is_what_the_fault_names(kept: World) -> None:
     """The boot ends by its time limit, everything is taken back, and no step hangs."""
-    await kept.restart(seal=BEFORE, limits=LimitSettings(boot_seconds=4))
+    await kept.restart(seal=BEFORE, limits=LimitSettings(boot_seconds=8))
     place = await kept.place()
     before = await snapshot(kept, place)
     await _begun(kept, place)
