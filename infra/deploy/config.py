@@ -54,12 +54,6 @@ def write_private(file: Path, text: str) -> None:
     part.replace(file)
 
 
-def keep_private(file: Path) -> None:
-    """Let its owner only read ``file``, which is made if it is not there. What SQLite puts beside it follows it."""
-    file.touch(mode=0o600)
-    file.chmod(0o600)
-
-
 def give_to_developer(*files: Path) -> None:
     """Let the one who owns the source tree read files that root has written for them."""
     owner = ROOT.stat()

@@ -49,7 +49,6 @@ def _temporal(settings: Settings) -> Program:
     return Program(
         name="temporal",
         command=temporal.command(settings),
-        prepare=lambda: config.keep_private(temporal.database(settings)),
         ready=lambda pid: temporal.answers(settings),
         port=settings.deploy.temporal_port,
     )
@@ -94,8 +93,6 @@ def _own(settings: Settings) -> list[Program]:
     def upgrade() -> None:
         mend = "Its log says which migration failed; a developer stack can be made anew with `make clean`."
         log = config.log_directory(settings) / "setup.log"
-        if settings.database.url is None:
-            config.keep_private(settings.state / "kilonova.db")
         shell.run(module("infra.db", "upgrade"), mend=mend, log=log, cwd=config.ROOT)
 
     api = Program(

@@ -41,10 +41,6 @@ _DYNAMIC = {
 }
 
 
-def database(settings: Settings) -> Path:
-    return settings.state / "temporal.db"
-
-
 def command(settings: Settings) -> list[str]:
     """The command that runs the dev server of this stack in the foreground."""
     deploy = settings.deploy
@@ -52,7 +48,7 @@ def command(settings: Settings) -> list[str]:
         str(Path(sys.executable).with_name("temporal")),
         *("server", "start-dev", "--ip", "127.0.0.1", "--log-level", "error", "--ui-disable-news-fetch"),
         *("--port", str(deploy.temporal_port), "--ui-port", str(deploy.temporal_ui_port)),
-        *("--db-filename", str(database(settings))),
+        *("--db-filename", str(settings.state / "temporal.db")),
     ]
     for pragma in _PRAGMAS:
         arguments += ["--sqlite-pragma", pragma]

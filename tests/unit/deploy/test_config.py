@@ -74,13 +74,3 @@ def test_private_files_are_never_wider_for_a_moment(tmp_path: Path) -> None:
     assert file.read_text() == "new"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [file]
-
-
-def test_what_is_kept_private_is_its_owners_whether_it_was_there_or_not(tmp_path: Path) -> None:
-    new, old = tmp_path / "new.db", tmp_path / "old.db"
-    old.write_text("rows")
-    old.chmod(0o644)
-    for file in (new, old):
-        config.keep_private(file)
-        assert file.stat().st_mode & 0o777 == 0o600
-    assert old.read_text() == "rows"
