@@ -12,10 +12,11 @@ from sqlmodel import Session
 from api.auth import Context, MemberDep, ReaderDep
 from api.compute import boot_request
 from api.compute.common import ReadableServer
+from api.compute.prechecks import look_up
 from api.compute.schemas.servers import CreateServerRequest
 from api.compute.wire import body
 from api.deps import Services, ServicesDep
-from infra.db import boot_requests, explanations
+from infra.db import explanations
 from infra.domain.boot import ServerSpec
 from infra.domain.placement import Explanation, PlacementRequest
 
@@ -69,16 +70,7 @@ def _shown(told: Explanation, context: Context) -> dict[str, Any]:
 
 
 def _placement_request(session: Session, spec: ServerSpec, context: Context, seed: str | None) -> PlacementRequest:
-    asked = boot_requests.Request(
-        server_ids=("",),
-        reservation_id="",
-        request_id=context.request_id,
-        project_id=context.project_id,
-        user_id=context.user_id,
-        is_admin=context.is_admin,
-        spec=spec,
-    )
-    resolved = boot_requests.resolve(session, asked)
+    resolved = look_up(session, spec, context, 1)
     zone, _, host = (spec.availability_zone or "").partition(":")
     return PlacementRequest(
         server_id=str(uuid.uuid4()),

@@ -21,17 +21,23 @@ def precheck(session: Session, spec: ServerSpec, context: Context) -> None:
         QuotaExceeded: the project has no room for it.
     """
     project = context.project_id
-    request = boot_requests.Request(
-        # The ids are made later; only how many there are matters here.
-        server_ids=("",) * spec.max_count,
-        reservation_id="",
-        request_id=context.request_id,
-        project_id=project,
-        user_id=context.user_id,
-        is_admin=context.is_admin,
-        spec=spec,
-    )
-    resolved = boot_requests.resolve(session, request)
+    resolved = look_up(session, spec, context, spec.max_count)
     quota = quotas.get(session, project)
     boot_rules.check_metadata(quota, spec.metadata)
     boot_rules.check_quota(quota, quotas.usage(session, project), resolved.flavor, spec.min_count)
+
+
+def look_up(session: Session, spec: ServerSpec, context: Context, count: int) -> boot_requests.Resolved:
+    """All that a request for ``count`` servers names, before any of them has an id. Raises as ``precheck`` does."""
+    return boot_requests.resolve(
+        session,
+        boot_requests.Request(
+            server_ids=("",) * count,
+            reservation_id="",
+            request_id=context.request_id,
+            project_id=context.project_id,
+            user_id=context.user_id,
+            is_admin=context.is_admin,
+            spec=spec,
+        ),
+    )

@@ -3,7 +3,6 @@
 from sqlalchemy import (
     BindParameter,
     Boolean,
-    Table,
     and_,
     bindparam,
     exists,
@@ -17,6 +16,7 @@ from sqlalchemy import (
 from sqlmodel import col
 
 from infra.db import explanations
+from infra.db.statements import Addition, table_of
 from infra.db.tables.hosts import ClaimRow, ClosedAttemptRow, HostRow, ServerGroupMemberRow
 
 EVERY_ATTEMPT = -1
@@ -25,9 +25,9 @@ RESOURCES = ("vcpus", "memory_mb", "disk_gb", "pcpus")
 TOTALS = (*(f"{name}_claimed" for name in RESOURCES), "servers", "generation", "changed")
 """Columns of a host that every claim changes."""
 
-HOST: Table = HostRow.__table__  # type: ignore[attr-defined]
-CLAIM: Table = ClaimRow.__table__  # type: ignore[attr-defined]
-CLOSED: Table = ClosedAttemptRow.__table__  # type: ignore[attr-defined]
+HOST = table_of(HostRow)
+CLAIM = table_of(ClaimRow)
+CLOSED = table_of(ClosedAttemptRow)
 _server: BindParameter[str] = bindparam("a_server")
 _attempt: BindParameter[int] = bindparam("an_attempt")
 _name: BindParameter[str] = bindparam("a_host")
@@ -79,6 +79,7 @@ TAKE = COUNT.where(
     ),
 ).returning(*(HOST.c[name] for name in TOTALS))
 INSERT = insert(CLAIM)
+TOMBSTONE = Addition(ClosedAttemptRow)
 # On PostgreSQL, where each statement is a round trip, the usual claim is one: of a server in no group.
 _before = BEFORE.cte("before")
 _usual = select(true()).where(~_before.c.closed, ~_before.c.held, _before.c.group_id.is_(None))

@@ -6,15 +6,16 @@ Called by ``claims.py`` with the host's row locked, so that no CPU is given to t
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Table, bindparam, select, update
+from sqlalchemy import bindparam, select, update
 from sqlmodel import Session
 
+from infra.db.statements import table_of
 from infra.db.tables.hosts import ClaimRow, HostRow
 from infra.domain.errors import ClaimLost
 from infra.domain.numa import CellUse, GuestCell, HostCell, NumaWish, fit, in_use
 
-_HOST: Table = HostRow.__table__  # type: ignore[attr-defined]
-_CLAIM: Table = ClaimRow.__table__  # type: ignore[attr-defined]
+_HOST = table_of(HostRow)
+_CLAIM = table_of(ClaimRow)
 _HOST_CELLS = TypeAdapter(tuple[HostCell, ...])
 _USES = TypeAdapter(tuple[CellUse, ...])
 _GUEST_CELLS = TypeAdapter(tuple[GuestCell, ...])

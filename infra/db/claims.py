@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, select, tuple_, update
+from sqlalchemy import delete, select, tuple_, update
 from sqlmodel import Session, col
 
 from infra.db import claim_statements as sql
@@ -226,10 +226,7 @@ def _attempt_of(server_id: str, attempt: int) -> dict[str, Any]:
 
 
 def _close(session: Session, server_id: str, attempt: int) -> None:
-    known = select(sql.CLOSED.c.attempt).where(sql.CLOSED.c.server_id == server_id, sql.CLOSED.c.attempt == attempt)
-    if session.connection().execute(known).first() is None:
-        tombstone = {"server_id": server_id, "attempt": attempt, "closed_at": now()}
-        session.connection().execute(insert(sql.CLOSED), tombstone)
+    sql.TOMBSTONE.add(session, {"server_id": server_id, "attempt": attempt, "closed_at": now()})
 
 
 def _check_group(session: Session, group_id: str, wanted: Claim) -> None:

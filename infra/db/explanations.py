@@ -2,14 +2,15 @@
 
 from typing import Any
 
-from sqlalchemy import Select, Table, bindparam, delete, select
+from sqlalchemy import Select, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session
 
+from infra.db.statements import table_of
 from infra.db.tables.hosts import PlacementExplanationRow
 from infra.domain.placement import Explanation
 
-_TABLE: Table = PlacementExplanationRow.__table__  # type: ignore[attr-defined]
+_TABLE = table_of(PlacementExplanationRow)
 VALUES = select(*(bindparam(f"its_{column.name}", type_=column.type) for column in _TABLE.columns))
 """A row of ``parameters``."""
 _KEY = ["server_id", "attempt"]

@@ -16,14 +16,14 @@ from sqlmodel import Session, col
 
 from infra.db import debts
 from infra.db.changes import Horizon
-from infra.db.statements import run
+from infra.db.statements import run, table_of
 from infra.db.tables.hosts import AggregateHostRow, AggregateRow, ClaimRow, HostRow, RemovedHostRow
 from infra.db.types import now
 from infra.domain.errors import Conflict, NotFound
 from infra.domain.host import DEFAULT_AVAILABILITY_ZONE, Host, HostReport
 
 _NAMESPACE = uuid.UUID("6c1c58c1-6c5b-5c0e-9d9f-1b6f0b1c7d11")
-_COLUMNS = tuple(HostRow.__table__.columns)  # type: ignore[attr-defined]
+_COLUMNS = tuple(table_of(HostRow).columns)
 _NAMES = tuple(column.name for column in _COLUMNS)
 _BATCH = 500
 _COUNT = select(func.count()).select_from(HostRow)

@@ -8,33 +8,20 @@ from infra.db import claims, debts, drift, hosts, servers, volume_attachments, v
 from infra.db.drift import Drift, SeenGuest
 from infra.db.engine import Database
 from infra.db.types import now
-from infra.domain.flavor import Flavor
-from infra.domain.server import Server, TaskState, VmState
+from infra.domain.server import TaskState, VmState
 from infra.domain.volume import Volume, VolumeAttachment
 from tests.contract.hosts_help import add, check_sums, claim
+from tests.contract.servers_help import server
 
 QUOTA = {"volumes": 10, "gigabytes": 100, "snapshots": 10}
 
 
 def _server(database: Database, **fields: Any) -> str:
-    server_id, moment = str(uuid.uuid4()), now() - timedelta(minutes=1)
     values = {"vm_state": VmState.ACTIVE, "host": "a", "attempt": 1, "power_state": 1} | fields
-    server = Server(
-        id=server_id,
-        project_id="p",
-        user_id="u",
-        name="web",
-        hostname="web",
-        flavor=Flavor(id="1", name="tiny", vcpus=1, ram_mb=128, disk_gb=1),
-        image_id=None,
-        reservation_id="r",
-        created_at=moment,
-        updated_at=moment,
-        **values,
-    )
-    database.write_now(servers.insert, server)
-    database.write_now(claims.claim, claim(server_id, "a"))
-    return server_id
+    made = server(now() - timedelta(minutes=1), **values)
+    database.write_now(servers.insert, made)
+    database.write_now(claims.claim, claim(made.id, "a"))
+    return made.id
 
 
 def _attached(database: Database, server_id: str) -> str:

@@ -10,31 +10,19 @@ from infra.db import actions, claims, debts, idempotency, pruning, servers, volu
 from infra.db.engine import Database
 from infra.db.tables.servers import ActionRow
 from infra.db.types import now
-from infra.domain.flavor import Flavor
-from infra.domain.server import Server, VmState
+from infra.domain.server import VmState
 from infra.domain.volume import Volume
+from tests.contract.servers_help import server
 from workers import sweeper
 
 DAY = timedelta(days=1)
 
 
 def _server(database: Database, **fields: Any) -> str:
-    server = Server(
-        id=str(uuid.uuid4()),
-        project_id="p",
-        user_id="u",
-        name="web",
-        hostname="web",
-        flavor=Flavor(id="1", name="tiny", vcpus=1, ram_mb=128, disk_gb=1),
-        image_id=None,
-        reservation_id="r",
-        created_at=now() - 200 * DAY,
-        updated_at=now() - 200 * DAY,
-        **fields,
-    )
-    database.write_now(servers.insert, server)
-    database.write_now(actions.start, server, f"req-{server.id}", "create", "u")
-    return server.id
+    made = server(now() - 200 * DAY, **fields)
+    database.write_now(servers.insert, made)
+    database.write_now(actions.start, made, f"req-{made.id}", "create", "u")
+    return made.id
 
 
 def _deleted(database: Database, days: int) -> str:

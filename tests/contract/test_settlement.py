@@ -22,11 +22,11 @@ from infra.db.engine import Database
 from infra.db.tables.network import AddressRow, PortRow
 from infra.db.types import now
 from infra.domain.errors import Conflict
-from infra.domain.flavor import Flavor
 from infra.domain.network import AllocationPool, Network, NetworkQuota, NewPort, Subnet
-from infra.domain.server import BlockDevice, RequestedNetwork, Server, TaskState, VmState
+from infra.domain.server import BlockDevice, RequestedNetwork, TaskState, VmState
 from infra.domain.volume import Volume, VolumeAttachment
 from tests.contract.hosts_help import add, check_sums, claim
+from tests.contract.servers_help import server
 
 QUOTA = {"volumes": 10, "gigabytes": 100, "snapshots": 10}
 MADE, OWN = str(uuid.uuid4()), str(uuid.uuid4())
@@ -51,29 +51,21 @@ def _furnish(session: Session, host: str) -> str:
     )
     subnets.create(session, subnet, NetworkQuota())
     made, there = str(uuid.uuid4()), str(uuid.uuid4())
-    server = Server(
+    booted = server(
+        moment,
         id=server_id,
-        project_id="p",
-        user_id="u",
-        name="web",
-        hostname="web",
-        flavor=Flavor(id="1", name="tiny", vcpus=1, ram_mb=128, disk_gb=1),
-        image_id=None,
         vm_state=VmState.BUILDING,
         task_state=TaskState.SPAWNING,
         op="req-1",
         host=host,
         attempt=1,
-        reservation_id="r",
         networks=(
             RequestedNetwork(network_id=network_id, port_id=MADE),
             RequestedNetwork(network_id=network_id, port_id=OWN, created=False),
         ),
         block_devices=(BlockDevice(volume_id=made, source_type="blank", created=True), BlockDevice(volume_id=there)),
-        created_at=moment,
-        updated_at=moment,
     )
-    servers.insert(session, server)
+    servers.insert(session, booted)
     claims.claim(session, claim(server_id, host))
     for port_id in (MADE, OWN):
         new = NewPort(id=port_id, project_id="p", network_id=network_id, device_id=server_id, host=host)

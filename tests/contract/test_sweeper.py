@@ -13,10 +13,10 @@ from activities.volume_data import DataRef
 from infra.db import servers, snapshots, volumes
 from infra.db.engine import Database
 from infra.db.types import now
-from infra.domain.flavor import Flavor
-from infra.domain.server import Server, TaskState, VmState
+from infra.domain.server import TaskState, VmState
 from infra.domain.volume import Snapshot, Volume
 from tests.contract.hosts_help import add
+from tests.contract.servers_help import server
 from workers import reconciling, sweeper
 from workers.sweeper import sweep
 from workflows.reconcile_host import ReconcileParams
@@ -78,21 +78,10 @@ RUNNING, TERMINATED = WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.T
 
 
 def _server(database: Database, since: datetime, **fields: Any) -> str:
-    values = {"vm_state": VmState.BUILDING, "task_state": TaskState.SPAWNING, "op": "req-lost", "reservation_id": "r"}
-    server = Server(
-        id=str(uuid.uuid4()),
-        project_id="p",
-        user_id="u",
-        name="web",
-        hostname="web",
-        flavor=Flavor(id="1", name="tiny", vcpus=1, ram_mb=128, disk_gb=1),
-        image_id=None,
-        created_at=since,
-        updated_at=since,
-        **(values | fields),
-    )
-    database.write_now(servers.insert, server)
-    return server.id
+    values = {"vm_state": VmState.BUILDING, "task_state": TaskState.SPAWNING, "op": "req-lost"}
+    made = server(since, **(values | fields))
+    database.write_now(servers.insert, made)
+    return made.id
 
 
 async def test_a_server_that_no_run_holds_is_repaired(database: Database) -> None:
