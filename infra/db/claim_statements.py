@@ -1,8 +1,11 @@
 """Statements of claims, made once: SQLAlchemy takes longer to make one than SQLite to run it."""
 
+from collections.abc import Callable
+
 from sqlalchemy import (
     BindParameter,
-    Boolean,
+    ColumnElement,
+    Integer,
     and_,
     bindparam,
     exists,
@@ -10,14 +13,14 @@ from sqlalchemy import (
     insert,
     or_,
     select,
-    true,
     update,
 )
 from sqlmodel import col
 
-from infra.db import explanations
 from infra.db.statements import Addition, table_of
 from infra.db.tables.hosts import ClaimRow, ClosedAttemptRow, HostRow, ServerGroupMemberRow
+
+Asked = Callable[[str], ColumnElement[int]]
 
 EVERY_ATTEMPT = -1
 """Tombstone of a server that is gone: attempts of it that were never tried are closed too."""
@@ -51,41 +54,42 @@ ROOM = select(
     HOST.c.forced_down,
     *(HOST.c[f"{name}{suffix}"] for name in RESOURCES for suffix in ("", "_capacity", "_claimed")),
 ).where(HOST.c.name == _name)
-COUNT = (
-    update(HOST)
-    .where(HOST.c.name == _name)
-    .values(
-        {
-            **{f"{name}_claimed": HOST.c[f"{name}_claimed"] + bindparam(f"more_{name}") for name in RESOURCES},
-            "servers": HOST.c.servers + bindparam("more_servers"),
-            "generation": HOST.c.generation + 1,
-        }
+
+
+def counted(asked: Asked) -> dict[str, ColumnElement[int]]:
+    """New values of a host's columns after a claim; ``asked`` is how much of each resource, and ``servers``."""
+    return {
+        **{f"{name}_claimed": HOST.c[f"{name}_claimed"] + asked(name) for name in RESOURCES},
+        "servers": HOST.c.servers + asked("servers"),
+        "generation": HOST.c.generation + 1,
+    }
+
+
+def has_room(asked: Asked) -> ColumnElement[bool]:
+    """Whether a host takes a claim. In an UPDATE it checks and takes at once: the row that is locked is looked at
+    again, whatever was committed since the statement began."""
+    return and_(
+        HOST.c.enabled,
+        HOST.c.ready,
+        ~HOST.c.forced_down,
+        *(
+            or_(
+                asked(name) == 0,
+                and_(
+                    HOST.c[f"{name}_claimed"] + asked(name) <= HOST.c[f"{name}_capacity"],
+                    asked(name) <= HOST.c[name],
+                ),
+            )
+            for name in RESOURCES
+        ),
     )
-)
-# Checks and takes at once: the row that is locked is looked at again, whatever was committed since the statement began.
-TAKE = COUNT.where(
-    HOST.c.enabled,
-    HOST.c.ready,
-    ~HOST.c.forced_down,
-    *(
-        or_(
-            bindparam(f"more_{name}") == 0,
-            and_(
-                HOST.c[f"{name}_claimed"] + bindparam(f"more_{name}") <= HOST.c[f"{name}_capacity"],
-                bindparam(f"more_{name}") <= HOST.c[name],
-            ),
-        )
-        for name in RESOURCES
-    ),
-).returning(*(HOST.c[name] for name in TOTALS))
+
+
+def _one(name: str) -> ColumnElement[int]:
+    return bindparam(f"more_{name}", type_=Integer)
+
+
+COUNT = update(HOST).where(HOST.c.name == _name).values(counted(_one))
+TAKE = COUNT.where(has_room(_one)).returning(*(HOST.c[name] for name in TOTALS))
 INSERT = insert(CLAIM)
 TOMBSTONE = Addition(ClosedAttemptRow)
-# On PostgreSQL, where each statement is a round trip, the usual claim is one: of a server in no group.
-_before = BEFORE.cte("before")
-_usual = select(true()).where(~_before.c.closed, ~_before.c.held, _before.c.group_id.is_(None))
-_took = TAKE.where(_usual.exists()).cte("took")
-_new = [bindparam(f"new_{column.name}", type_=column.type) for column in CLAIM.columns]
-_made = insert(CLAIM).from_select(CLAIM.columns.keys(), select(*_new).select_from(_took)).cte("made")
-_explained = explanations.VALUES.select_from(_took).where(bindparam("explained", type_=Boolean))
-_kept = explanations.keeping(_explained).cte("kept")
-AT_ONCE = select(*(_took.c[name] for name in TOTALS)).add_cte(_made, _kept)

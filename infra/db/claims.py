@@ -50,10 +50,6 @@ def claim(
         ClaimLost: the host has no room, may not take the server, or the group's policy forbids it.
     """
     _lock_server(session, wanted.server_id)
-    if topology is None and _is_postgresql(session):
-        totals = _claim_at_once(session, wanted, explanation)
-        if totals is not None:
-            return Granted(wanted, totals)
     connection = session.connection()
     closed, held, group_id = connection.execute(sql.BEFORE, _attempt_of(wanted.server_id, wanted.attempt)).one()
     if closed:
@@ -76,20 +72,6 @@ def claim(
         return Granted(wanted, dict(taken))
     claimed_cells.recount(session, wanted.host)
     return Granted(wanted, None)
-
-
-def _claim_at_once(session: Session, wanted: Claim, explanation: dict[str, Any] | None) -> dict[str, int] | None:
-    """Totals of the host; None if nothing was done, for a reason that the careful way finds."""
-    new = {f"new_{name}": value for name, value in wanted.model_dump().items()}
-    parameters = {
-        **_attempt_of(wanted.server_id, wanted.attempt),
-        **_amounts(wanted, 1),
-        **new,
-        **explanations.parameters(wanted.server_id, wanted.attempt, explanation or {}),
-        "explained": explanation is not None,
-    }
-    row = session.connection().execute(sql.AT_ONCE, parameters).mappings().first()
-    return None if row is None else dict(row)
 
 
 def release(session: Session, server_id: str, attempt: int) -> Claim | None:

@@ -10,12 +10,15 @@ from datetime import timedelta
 from sqlmodel import Session
 
 from infra.db import aggregates, claims, explanations, groups, hosts
+from infra.db.claims import Granted
+from infra.db.claims_together import Asked
 from infra.db.engine import Database
 from infra.db.types import now
 from infra.domain.errors import ClaimLost, NotFound, Unavailable
 from infra.domain.host import Claim
 from infra.domain.placement import Claimed, Explanation, PlacementGroup, PlacementRequest, ServerGroup, Unplaceable
 from infra.scheduler.explain import explain
+from infra.scheduler.joint import JointClaims
 from infra.scheduler.select import select
 from infra.scheduler.table import HostTable
 from infra.scheduler.warm import WarmTable
@@ -37,6 +40,8 @@ class Scheduler:
         self._db = db
         self._options = options
         self._warm = WarmTable(db, options)
+        # On SQLite no claim waits while another is written.
+        self._joint = None if db.is_sqlite else JointClaims(db)
 
     async def claim(self, request: PlacementRequest, attempt: int) -> Claimed:
         """Choose a host and claim it. Idempotent: an attempt that has a claim keeps it.
@@ -66,9 +71,8 @@ class Scheduler:
                 ranked = (held.host,)
             for host in ranked[:_CANDIDATES]:
                 explanation = explanation.model_copy(update={"chosen": host, "lost_races": lost})
-                told = explanation.model_dump(mode="json")
                 try:
-                    won = await self._db.write(claims.claim, _claim(request, host, attempt), request.topology, told)
+                    won = await self._won(request, host, attempt, explanation)
                 except ClaimLost:
                     lost += 1
                     continue
@@ -77,6 +81,15 @@ class Scheduler:
                 return Claimed(host=won.claim.host, explanation=held_there)
             since = time.monotonic()
         raise Unavailable(f"{lost} claims were lost to other requests.")
+
+    async def _won(self, request: PlacementRequest, host: str, attempt: int, explanation: Explanation) -> Granted:
+        """Raises ClaimLost or Fenced."""
+        claim, told = _claim(request, host, attempt), explanation.model_dump(mode="json")
+        if self._joint is not None and request.topology is None:
+            won = await self._joint.claim(Asked(claim=claim, explanation=told))
+            if won is not None:
+                return won
+        return await self._db.write(claims.claim, claim, request.topology, told)
 
     def _may_come(self, session: Session, request: PlacementRequest) -> bool:
         """Whether a host would do that is restarting, or has been silent for a moment only.

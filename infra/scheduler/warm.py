@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,6 +20,8 @@ from infra.settings import SchedulerSettings
 
 _MANY = 500
 """Above this many changed hosts, reading all is cheaper than reading them by name."""
+
+_AHEAD_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -43,18 +46,32 @@ class WarmTable:
         self._table = HostTable()
         self._horizon = -1
         self._reading = asyncio.Lock()
+        self._ahead: asyncio.Task[None] | None = None
         self.read_at = float("-inf")
         """When the latest reading began, by the monotonic clock."""
 
     async def get(self, since: float) -> HostTable:
-        """The table, as read at ``since`` (monotonic clock, seconds) or later."""
+        """The table, as read at ``since`` (monotonic clock, seconds) or later.
+
+        One that will soon be too old is read again beside those who still may use it.
+        """
         if self.read_at < since:
-            async with self._reading:
-                if self.read_at < since:
-                    began = time.monotonic()
-                    self._apply(await self._db.read(self._changes))
-                    self.read_at = began
+            await self._read(since)
+        elif self.read_at < since + _AHEAD_SECONDS and (self._ahead is None or self._ahead.done()):
+            self._ahead = asyncio.create_task(self._read_ahead(since + _AHEAD_SECONDS))
         return self._table
+
+    async def _read(self, since: float) -> None:
+        async with self._reading:
+            if self.read_at < since:
+                began = time.monotonic()
+                self._apply(await self._db.read(self._changes))
+                self.read_at = began
+
+    async def _read_ahead(self, since: float) -> None:
+        # Whoever can't do without it will try it too, and say why it fails.
+        with suppress(Exception):
+            await self._read(since)
 
     def _changes(self, session: Session) -> _Changes:
         as_of = now()

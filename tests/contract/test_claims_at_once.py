@@ -14,7 +14,7 @@ from infra.domain.numa import CellWish, NumaWish
 from tests.contract.hosts_help import add, add_pinning, check_sums, claim, group, pinned
 
 
-class _Callers:
+class Callers:
     """Threads with an engine each, as so many scheduler processes have, that start at the same moment."""
 
     def __init__(self, db: Database, count: int) -> None:
@@ -94,7 +94,7 @@ def test_a_claim_waits_for_the_one_before_it_on_the_same_host_and_then_counts_it
 def test_callers_at_once_never_overcommit(database: Database) -> None:
     add(database, "a", "b")
     work = _Work(["a", "b"], 20)
-    _Callers(database, 6).run(work)
+    Callers(database, 6).run(work)
     check_sums(database)
     assert work.lost, "there was room for all: nothing was shown"
 
@@ -116,7 +116,7 @@ def test_callers_at_once_never_get_the_same_cpus(database: Database) -> None:
             if dice.random() < 0.4:
                 db.write_now(claims.release, server, 1)
 
-    _Callers(database, 4).run(work)
+    Callers(database, 4).run(work)
     check_sums(database)
     assert lost, "there was room for all: nothing was shown"
 
@@ -136,7 +136,7 @@ def test_members_claimed_at_once_never_share_a_host_under_anti_affinity(database
             except ClaimLost:
                 continue
 
-    _Callers(database, len(members)).run(work)
+    Callers(database, len(members)).run(work)
     assert sorted(placed) == names
     check_sums(database)
 
@@ -155,7 +155,7 @@ def test_members_claimed_at_once_all_share_one_host_under_affinity(database: Dat
             except ClaimLost:
                 continue
 
-    _Callers(database, len(members)).run(work)
+    Callers(database, len(members)).run(work)
     held = database.read_now(claims.everywhere)
     assert len(held) == len(members)
     assert len({claim.host for claim in held}) == 1
@@ -174,7 +174,7 @@ def test_claim_and_release_of_one_attempt_at_once_leave_nothing(database: Databa
             except (Fenced, ClaimLost):
                 continue
 
-    _Callers(database, 4).run(work)
+    Callers(database, 4).run(work)
     assert database.read_now(claims.everywhere) == []
     check_sums(database)
 
