@@ -95,6 +95,7 @@ def build(
             client,
             task_queue=queues.SCHEDULE,
             activities=steps(scheduling),
+            interceptors=[Heartbeats()],
             max_concurrent_activities=settings.scheduler.claim_slots,
             graceful_shutdown_timeout=GRACE,
         ),

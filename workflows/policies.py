@@ -43,10 +43,10 @@ ADMISSION = Policy("admission", local=True, start_to_close=_s(5), schedule_to_cl
 RECORD = Policy("record", local=True, start_to_close=_s(10), retry=_LONG)
 """One transaction that must be written: tried for ever, since it only fails where the database does."""
 
-UNDO_RECORD = Policy("undo-record", start_to_close=_s(10), retry=_LONG)
+UNDO_RECORD = Policy("undo-record", start_to_close=_s(10), heartbeat=_s(5), retry=_LONG)
 """A write of an undo: regular, so that a pending one shows in the UI."""
 
-CLAIM = Policy("claim", queue="control.schedule", start_to_close=_s(30), retry=_OFTEN)
+CLAIM = Policy("claim", queue="control.schedule", start_to_close=_s(30), heartbeat=_s(5), retry=_OFTEN)
 """Waits its turn behind other boots, and for hosts that restart: no limit on the queue but the boot's own."""
 
 ACCEPT = Policy(
@@ -59,7 +59,7 @@ HOST_CALL = Policy(
 )
 """A REST call or a short effect on a host that has accepted."""
 
-SERVICE_CALL = Policy("service-call", start_to_close=_s(30), schedule_to_close=_s(120), retry=_LONG)
+SERVICE_CALL = Policy("service-call", start_to_close=_s(30), schedule_to_close=_s(120), heartbeat=_s(5), retry=_LONG)
 """A call of a service that no host is needed for."""
 
 HOST_DETACH = Policy(
@@ -104,7 +104,7 @@ HOST_TIDY = Policy(
 )
 """A host removes what should not be there: as much as it has, one after the other."""
 
-REST_UNDO = Policy("rest-undo", start_to_close=_s(30), schedule_to_close=_s(300), retry=_LONG)
+REST_UNDO = Policy("rest-undo", start_to_close=_s(30), schedule_to_close=_s(300), heartbeat=_s(5), retry=_LONG)
 """An undo at a service, from the control queue: it needs no host. After five minutes it shows as stuck, and goes on."""
 
 HOST_READ = Policy(

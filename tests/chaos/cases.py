@@ -35,7 +35,7 @@ CASES = (
     Case("power", harm.cut_power, (5,), kills_guests=True),
     Case("compute worker hangs 40 s", harm.hang("compute-worker", 40), (1,)),
     Case("control worker hangs 20 s", harm.hang("control-worker", 20), (1,)),
-    Case("disk full 30 s", harm.fill_disk(30), (4,)),
+    Case("disk full 30 s", harm.fill_disk(30), (1,)),
     Case("no images 30 s", _IMAGES, (0,), around=_IMAGES.around),
     Case("postgresql", harm.kill(postgresql.NAME), (0.1, 2), on_postgresql=True),
     Case("api on postgresql", harm.kill("api"), (2,), on_postgresql=True),
