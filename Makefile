@@ -19,6 +19,7 @@ lint:
 bench:
 	@$(STACK) up
 	.venv/bin/python -m tests.bench
+	.venv/bin/python -m tests.bench.scheduler
 
 chaos:
 	@bash .ci/chaos

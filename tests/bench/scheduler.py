@@ -1,7 +1,7 @@
 """``python -m tests.bench.scheduler``: what placing a server costs, and how well servers are placed.
 
-``--claims`` adds place-and-claim on a new SQLite file, and on PostgreSQL where ``--database`` names an empty database;
-``--page`` writes all of it to docs/scheduler-benchmarks.md. One process, warm; times are medians.
+Writes docs/scheduler-benchmarks.md. One process, warm; times are medians. Claims go to a new SQLite file and to a new
+PostgreSQL server that waits for its disk at each commit.
 """
 
 import argparse
@@ -10,6 +10,7 @@ import platform
 import tempfile
 from pathlib import Path
 
+from tests import postgresql
 from tests.bench.scheduling import choice, claims, packing
 from tests.bench.scheduling.page import Section
 
@@ -18,23 +19,14 @@ _MARK = "<!-- measured -->"
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--claims", action="store_true", help="also place and claim")
-    arguments.add_argument("--database", help="URL of an empty PostgreSQL database for --claims")
-    arguments.add_argument("--page", action="store_true", help=f"write the figures to docs/{PAGE.name}")
-    chosen = arguments.parse_args()
+    argparse.ArgumentParser(description=__doc__).parse_args()
     sections = choice.measure()
-    if chosen.claims:
-        with tempfile.TemporaryDirectory(prefix="kilonova-bench-") as folder:
-            databases = {"SQLite": f"sqlite:///{Path(folder) / 'bench.db'}"}
-            if chosen.database:
-                databases["PostgreSQL"] = chosen.database
-            sections.append(claims.measure(databases))
+    with tempfile.TemporaryDirectory(prefix="kilonova-bench-") as folder, postgresql.running() as server:
+        sections.append(claims.measure({"SQLite": f"sqlite:///{Path(folder) / 'bench.db'}", "PostgreSQL": server}))
     sections.append(packing.measure())
     text = _text(sections)
     print(text)
-    if chosen.page:
-        PAGE.write_text(f"{PAGE.read_text().partition(_MARK)[0]}{_MARK}\n\n{text}\n")
+    PAGE.write_text(f"{PAGE.read_text().partition(_MARK)[0]}{_MARK}\n\n{text}\n")
 
 
 def _text(sections: list[Section]) -> str:
