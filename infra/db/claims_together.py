@@ -7,12 +7,12 @@ leaves as it was, for ``claims.claim`` to say why.
 from collections.abc import Sequence
 from typing import Any
 
+import psycopg
+from psycopg.types.json import Jsonb
 from pydantic import BaseModel, ConfigDict
 from sqlalchemy import (
-    ARRAY,
     ColumnElement,
     Integer,
-    String,
     bindparam,
     column,
     exists,
@@ -24,6 +24,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.engine import make_url
 from sqlmodel import Session
 
 from infra.db import claim_statements as sql
@@ -52,27 +53,25 @@ def claim(session: Session, asked: Sequence[Asked]) -> list[Granted | None]:
     Returns:
         What each got, in their order; None: nothing was done for it.
     """
-    connection = session.connection()
     # In one order everywhere: servers, then hosts, each by name, so that no two transactions wait for each other.
-    connection.execute(_LOCK_SERVERS, {"some_servers": sorted(each.claim.server_id for each in asked)})
-    if len(asked) > 1:
-        connection.execute(_LOCK_HOSTS, {"some_hosts": [each.claim.host for each in asked]})
+    servers = sorted(each.claim.server_id for each in asked)
     wanted = [{**each.claim.model_dump(mode="json"), "explanation": each.explanation} for each in asked]
-    rows = connection.execute(_CLAIM, {"some_claims": wanted}).mappings()
-    totals = {row["server_id"]: {name: row[name] for name in sql.TOTALS} for row in rows}
+    connection = session.connection().connection.driver_connection
+    assert isinstance(connection, psycopg.Connection)
+    # Sent in one go, past SQLAlchemy, which would wait for each answer.
+    with connection.pipeline():
+        connection.execute(_LOCK_SERVERS, {"some_servers": servers})
+        if len(asked) > 1:
+            connection.execute(_LOCK_HOSTS, {"some_hosts": [each.claim.host for each in asked]})
+        rows = connection.execute(_CLAIM, {**_CONSTANTS, "some_claims": Jsonb(wanted)}).fetchall()
+    totals = {server_id: dict(zip(sql.TOTALS, amounts, strict=True)) for server_id, *amounts in rows}
     return [
         Granted(each.claim, totals[each.claim.server_id]) if each.claim.server_id in totals else None for each in asked
     ]
 
 
-_ids = func.unnest(bindparam("some_servers", type_=ARRAY(String))).column_valued("server_id")
-_LOCK_SERVERS = select(func.pg_advisory_xact_lock(func.hashtextextended(_ids, 0)))
-_LOCK_HOSTS = (
-    select(sql.HOST.c.name)
-    .where(sql.HOST.c.name == func.any(bindparam("some_hosts", type_=ARRAY(String))))
-    .order_by(sql.HOST.c.name)
-    .with_for_update(key_share=True)
-)
+_LOCK_SERVERS = "SELECT pg_advisory_xact_lock(hashtextextended(id, 0)) FROM unnest(%(some_servers)s::text[]) AS id"
+_LOCK_HOSTS = "SELECT FROM hosts WHERE name = ANY(%(some_hosts)s) ORDER BY name FOR NO KEY UPDATE"
 _EXPLANATION = table_of(PlacementExplanationRow)
 _MEMBER = table_of(ServerGroupMemberRow)
 _COLUMNS = [column(each.name, each.type) for each in sql.CLAIM.columns]
@@ -110,4 +109,6 @@ _made = (
 )
 _explained = select(_usual.c.server_id, _usual.c.attempt, _usual.c.explanation).where(_taken)
 _kept = explanations.keeping(_explained).cte("kept")
-_CLAIM = select(_took).add_cte(_made, _kept)
+_compiled = select(_took).add_cte(_made, _kept).compile(dialect=make_url("postgresql+psycopg://").get_dialect()())
+_CLAIM = str(_compiled)
+_CONSTANTS = {name: value for name, value in _compiled.params.items() if value is not None}
