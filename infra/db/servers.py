@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 
 from infra.db import groups
 from infra.db.statements import Lookup, run, table_of
-from infra.db.tables.servers import LIVING, ActionRow, ServerRow, UserDataRow
+from infra.db.tables.servers import LIVING, STUCK, ActionRow, ServerRow, UserDataRow
 from infra.db.types import now
 from infra.domain.errors import Conflict, NotFound
 from infra.domain.flavor import Flavor
@@ -356,7 +356,7 @@ def set_stuck(session: Session, server_id: str, what: str | None) -> None:
 
 def stuck(session: Session) -> list[Server]:
     """Servers with an undo that does not get through."""
-    rows = session.exec(select(ServerRow).where(col(ServerRow.stuck_undo).is_not(None)))
+    rows = session.exec(select(ServerRow).where(literal_column(STUCK)))
     return [to_server(row) for row in rows]
 
 
