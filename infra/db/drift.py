@@ -96,7 +96,7 @@ def _ports(session: Session, host: str, owing: set[str]) -> Iterator[str]:
 def _attachments(session: Session, host: str, owing: set[str]) -> Iterator[str]:
     for row in session.exec(select(AttachmentRow).where(col(AttachmentRow.host) == host)).all():
         if row.server_id not in owing and _over(servers.find(session, row.server_id), host):
-            volume_attachments.detach(session, row.id)
+            volume_attachments.let_go(session, row.id)
             yield f"Detached volume {row.volume_id} from server {row.server_id}, which is not on host {host}."
 
 

@@ -195,7 +195,7 @@ def end_upload(session: Session, image_id: str, upload: str, stored: StoredData,
 
 def cancel_upload(session: Session, image_id: str, upload: str) -> None:
     """saving -> queued, if ``upload`` still holds the image."""
-    row = session.get(ImageRow, image_id)
+    row = session.get(ImageRow, image_id, with_for_update=True, populate_existing=True)
     if row is not None and row.upload == upload:
         row.status, row.upload, row.updated_at = "queued", None, now()
         session.add(row)

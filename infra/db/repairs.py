@@ -150,8 +150,7 @@ def end_attachment(session: Session, attachment_id: str, op: str, *, key: str, w
     if not whole:
         idempotency.bury(session, volume_attachments.own_key(key, attachment_id))
         # There is none where its server was deleted meanwhile.
-        if row is not None:
-            volume_attachments.detach(session, attachment_id)
+        volume_attachments.let_go(session, attachment_id)
     elif row is not None:
         row.op = None
         session.add(row)
