@@ -214,6 +214,12 @@ def unknown(session: Session, image_ids: list[str]) -> list[str]:
     return [image_id for image_id in image_ids if image_id not in known]
 
 
+def formats(session: Session, image_ids: list[str]) -> dict[str, str]:
+    """Disk formats by id; of deleted images too: hosts keep their data for as long as servers use it."""
+    query = select(ImageRow.id, ImageRow.disk_format).where(col(ImageRow.id).in_(image_ids))
+    return {image_id: disk_format or "" for image_id, disk_format in session.exec(query)}
+
+
 def used_bytes(session: Session, project_id: str | None) -> int:
     query = select(func.coalesce(func.sum(col(ImageRow.size)), 0)).where(
         col(ImageRow.owner) == project_id, col(ImageRow.status) != DELETED

@@ -220,9 +220,18 @@ def begin_verb(session: Session, server_id: str, verb: Verb, op: str) -> Server:
 
 
 def end_verb(
-    session: Session, server_id: str, op: str, *, vm_state: VmState | None = None, power_state: int | None = None
+    session: Session,
+    server_id: str,
+    op: str,
+    *,
+    vm_state: VmState | None = None,
+    power_state: int | None = None,
+    fault: Fault | None = None,
 ) -> bool:
-    """Let go of the server; with a state where the verb succeeded. False: a later verb holds it."""
+    """Let go of the server; with a state where the verb succeeded, or showed that the server is broken.
+
+    False: a later verb holds it.
+    """
     row = _held(session, server_id, op)
     if row is None:
         return False
@@ -230,6 +239,8 @@ def end_verb(
         row.vm_state = vm_state
     if power_state is not None:
         row.power_state = power_state
+    if fault is not None:
+        row.fault = fault.model_dump(mode="json")
     _write(session, row, task_state=None, op=None)
     return True
 
