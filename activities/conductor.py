@@ -1,14 +1,17 @@
 """Step 7: what a compute host asks of the database, since it has no access of its own."""
 
+from typing import Any
+
 from sqlmodel import Session
 
 from activities.base import step
-from activities.models import Attempt, Instance
-from infra.db import claims, keypairs, servers
+from activities.models import Attempt, Instance, VolumeRef
+from infra.db import attachments, claims, images, keypairs, port_bindings, ports, servers
 from infra.db.engine import Database
 from infra.domain.errors import Fenced, NotFound
 from infra.domain.extra_specs import numa_wish
 from infra.domain.flavor import Keypair
+from infra.domain.network import Port
 from infra.domain.numa import GuestCell
 from infra.domain.server import Server
 from infra.temporal.history import History
@@ -19,6 +22,21 @@ class GetInstance(History):
     op: str
 
 
+class ImageUse(History):
+    image_id: str
+    disk_format: str
+
+
+class GuestRecord(History):
+    """All that the guest of a server on a host is made of, by its row."""
+
+    instance: Instance
+    images: tuple[ImageUse, ...] = ()
+    nics: tuple[dict[str, Any], ...] = ()
+    """The Network Service's own descriptions (``infra.domain.network.Nic``)."""
+    volumes: tuple[VolumeRef, ...] = ()
+
+
 class ConductorActivities:
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -27,6 +45,11 @@ class ConductorActivities:
     async def get_instance(self, params: GetInstance) -> Instance:
         """Raises Fenced if another verb has taken the server."""
         return await self._db.read(_instance, params)
+
+    @step("conductor.get_guest", because="it reads")
+    async def get_guest(self, params: GetInstance) -> GuestRecord:
+        """Raises Fenced if another verb has taken the server."""
+        return await self._db.read(_guest, params)
 
 
 def _instance(session: Session, params: GetInstance) -> Instance:
@@ -71,3 +94,30 @@ def _key(session: Session, server: Server) -> Keypair | None:
         return keypairs.get(session, server.user_id, server.key_name) if server.key_name else None
     except NotFound:
         return None
+
+
+def _guest(session: Session, params: GetInstance) -> GuestRecord:
+    instance, server = _instance(session, params), servers.get(session, params.attempt.server_id)
+    used = [image for image in (server.image_id, server.kernel_id, server.ramdisk_id) if image]
+    formats = images.formats(session, used)
+    boots = {device.volume_id: device.boot_index for device in server.block_devices}
+    return GuestRecord(
+        instance=instance,
+        images=tuple(ImageUse(image_id=image, disk_format=formats.get(image, "")) for image in used),
+        nics=tuple(port_bindings.nic(session, port).model_dump(mode="json") for port in _ports(session, server)),
+        volumes=tuple(
+            VolumeRef(
+                attachment_id=one.id, volume_id=one.volume_id, boot_index=boots.get(one.volume_id), device=one.device
+            )
+            for one in attachments.of_server(session, server.id)
+            if one.host == server.host and one.status == "attached"
+        ),
+    )
+
+
+def _ports(session: Session, server: Server) -> list[Port]:
+    """In the order in which they were asked for: the guest's interfaces keep theirs."""
+    places = {entry.network_id: place for place, entry in reversed(list(enumerate(server.networks)))}
+    places |= {entry.port_id: place for place, entry in enumerate(server.networks)}
+    bound = [port for port in ports.of_devices(session, [server.id])[server.id] if port.host == server.host]
+    return sorted(bound, key=lambda port: places.get(port.id, places.get(port.network_id, len(places))))

@@ -13,6 +13,8 @@ class SettleHost(History):
     host: str
     asked_at: datetime
     answered: bool = True
+    silence: str = ""
+    """Why it did not answer, one sentence."""
     guests: tuple[SeenGuest, ...] = ()
 
 
@@ -29,5 +31,6 @@ class DriftActivities:
     async def settle(self, params: SettleHost) -> SettledHost:
         """Put right what the rows have wrong of a host, and say what can't be."""
         guests = {guest.server_id: drift.SeenGuest(**guest.model_dump()) for guest in params.guests}
-        found = await self._db.write(drift.settle, params.host, guests if params.answered else None, params.asked_at)
-        return SettledHost(mended=found.mended, reported=found.reported)
+        seen = guests if params.answered else None
+        found = await self._db.write(drift.settle, params.host, seen, params.asked_at, params.silence)
+        return SettledHost(mended=found.mended, reported=tuple(one.what for one in found.reported))

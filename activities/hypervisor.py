@@ -14,7 +14,7 @@ from activities.volumes import AttachedVolume
 from infra.compute.attempts import EVERY, Attempts
 from infra.compute.driver import Disk, Driver
 from infra.compute.guests import BootSource, GuestFiles, InstanceSpec, NicPlace, VolumePlace
-from infra.domain.errors import Conflict, Fenced, HostRejected, Unavailable
+from infra.domain.errors import Conflict, DiskLost, Fenced, HostRejected, Unavailable
 from infra.domain.server import VmState
 from infra.rest.client import RestClient
 from infra.temporal.history import History
@@ -111,6 +111,26 @@ class HypervisorActivities:
             self._driver.start(server_id)
             self._check(server_id, number)
         return SpawnedGuest(power_state=1, devices=devices)
+
+    @step("hypervisor.rebuild", because="it makes the guest what its row says")
+    def rebuild(self, params: SpawnGuest) -> None:
+        """Define a guest anew, off, whose domain was taken away by hand, on the disk that it had.
+
+        Raises:
+            DiskLost: the disk is not there any more.
+            Fenced: the attempt was closed meanwhile; nothing is left of it.
+        """
+        server_id, number = params.attempt.server_id, params.attempt.number
+        user_data = self._user_data(params.instance)
+        with self._attempts.doing(server_id, number):
+            if params.instance.image_id is not None and not self._files.has_disk(server_id, number):
+                raise DiskLost(f"The disk of instance {server_id} is not on its host any more.")
+            # One that is being detached may be another server's by the time that the guest starts.
+            kept = [one for one in params.volumes if self._attempts.closed_through(one.attachment_id) == 0]
+            params = params.model_copy(update={"volumes": tuple(kept)})
+            guest, _ = self._files.build(_spec(params), _sources(params), _places(params), _volumes(params), user_data)
+            self._driver.define(guest)
+            self._check(server_id, number)
 
     @step("hypervisor.remove", because="a delete is never undone")
     def remove(self, params: DestroyGuest) -> None:

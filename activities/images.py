@@ -8,7 +8,7 @@ from temporalio.exceptions import CancelledError
 from activities.base import step
 from activities.models import Attempt
 from infra.compute.attempts import Attempts
-from infra.domain.errors import BuildAborted
+from infra.domain.errors import BuildAborted, DiskLost
 from infra.image.host_cache import HostCache
 from infra.rest.client import RestClient
 from infra.temporal.history import History
@@ -20,6 +20,13 @@ class FetchImage(History):
     image_id: str
     token: Sealed
     token_server_id: str
+
+
+class FindImage(History):
+    attempt: Attempt
+    image_id: str
+    disk_format: str
+    """As the Image Service names it."""
 
 
 class FetchedImage(History):
@@ -67,6 +74,18 @@ class ImageActivities:
             with self._attempts.lock(server_id):
                 self._cache.release(params.image_id, server_id)
             self._attempts.check(server_id, number)
+        return FetchedImage(
+            image_id=params.image_id, path=str(cached.path), format=cached.format, virtual_size=cached.virtual_size
+        )
+
+    @step("images.find", because="the server uses the image, whether this noted it or an earlier fetch")
+    def find(self, params: FindImage) -> FetchedImage:
+        """The image that a server on this host was made from. Raises DiskLost where it is not here any more."""
+        server_id, number = params.attempt.server_id, params.attempt.number
+        with self._attempts.doing(server_id, number):
+            cached = self._cache.find(params.image_id, params.disk_format, server_id)
+        if cached is None:
+            raise DiskLost(f"The image {params.image_id}, which the server's disk is based on, is not on its host.")
         return FetchedImage(
             image_id=params.image_id, path=str(cached.path), format=cached.format, virtual_size=cached.virtual_size
         )

@@ -1,6 +1,7 @@
 """Step 10: volumes, by the Volume Service's REST API, and their way to the guest. One activity a volume."""
 
 import os
+from typing import Any
 
 from activities.base import step
 from activities.models import Attempt, VolumeRef
@@ -111,15 +112,13 @@ class VolumeActivities:
             key=params.key,
             json={"attachment": body},
         )
-        data = answer["attachment"]["connection_info"]["data"]
-        return AttachedVolume(
-            volume_id=volume.volume_id,
-            attachment_id=volume.attachment_id,
-            path=data["path"],
-            format=data["format"],
-            boot_index=volume.boot_index,
-            device=volume.device,
-        )
+        return _attached(volume, answer)
+
+    @step("volumes.find", because="it reads")
+    async def find(self, params: VolumeRef) -> AttachedVolume:
+        """How to reach the data of a volume that a server has."""
+        answer = await self._rest.request("GET", f"/volume/v3/attachments/{params.attachment_id}")
+        return _attached(params, answer)
 
     @step("volumes.complete", because="detach undoes the attachment as a whole")
     async def complete(self, params: MarkAttached) -> None:
@@ -137,3 +136,15 @@ class ConnectActivities:
         if not os.access(params.path, os.R_OK | os.W_OK):
             raise HostRejected(f"Volume {params.volume_id} can't be reached from this host.")
         return params
+
+
+def _attached(volume: VolumeRef, answer: dict[str, Any]) -> AttachedVolume:
+    data = answer["attachment"]["connection_info"]["data"]
+    return AttachedVolume(
+        volume_id=volume.volume_id,
+        attachment_id=volume.attachment_id,
+        path=data["path"],
+        format=data["format"],
+        boot_index=volume.boot_index,
+        device=volume.device,
+    )

@@ -1,6 +1,7 @@
 """Turns at what can only be done a few at a time: fair between projects, in order within each.
 
-A project that asks for a thousand servers waits for itself; the next project's first request waits for one turn.
+A project that asks for a thousand servers waits for itself; the next project's first request waits for one turn. What
+makes room goes before what takes it: deletes before boots.
 """
 
 import asyncio
@@ -9,6 +10,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from infra.domain.errors import Unavailable
+
+_Queues = dict[str, deque[asyncio.Future[None]]]
+"""By project; the first project is the next to be let in."""
 
 
 class Turns:
@@ -21,25 +25,28 @@ class Turns:
     def __init__(self, at_once: int, patience: float = 60.0) -> None:
         self._free = at_once
         self._patience = patience
-        self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        """By project; the first project is the next to be let in."""
+        self._waiting: _Queues = {}
+        self._ahead: _Queues = {}
 
     def waiting(self, project_id: str | None = None) -> int:
-        """How many wait for a turn: of one project, or of all."""
+        """How many wait for a turn and go before nobody: of one project, or of all."""
         if project_id is not None:
             return len(self._waiting.get(project_id, ()))
         return sum(map(len, self._waiting.values()))
 
     @asynccontextmanager
-    async def of(self, project_id: str) -> AsyncIterator[None]:
+    async def of(self, project_id: str, *, ahead: bool = False) -> AsyncIterator[None]:
         """Wait for a turn of this project, and hold it.
+
+        Args:
+            ahead: before all that wait without it.
 
         Raises:
             Unavailable: it did not come in time.
         """
         try:
             async with asyncio.timeout(self._patience):
-                await self._take(project_id)
+                await self._take(project_id, self._ahead if ahead else self._waiting)
         except TimeoutError:
             raise Unavailable("Too many requests are waiting; send the request again.") from None
         try:
@@ -47,12 +54,12 @@ class Turns:
         finally:
             self._pass_on()
 
-    async def _take(self, project_id: str) -> None:
+    async def _take(self, project_id: str, queues: _Queues) -> None:
         if self._free:
             self._free -= 1
             return
         turn = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(project_id, deque()).append(turn)
+        queues.setdefault(project_id, deque()).append(turn)
         try:
             await turn
         except asyncio.CancelledError:
@@ -62,12 +69,12 @@ class Turns:
             raise
 
     def _pass_on(self) -> None:
-        while self._waiting:
-            project_id = next(iter(self._waiting))
-            queue = self._waiting.pop(project_id)
+        while queues := self._ahead or self._waiting:
+            project_id = next(iter(queues))
+            queue = queues.pop(project_id)
             turn = queue.popleft()
             if queue:
-                self._waiting[project_id] = queue
+                queues[project_id] = queue
             if not turn.cancelled():
                 turn.set_result(None)
                 return

@@ -31,16 +31,17 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         yield db
         db.close()
         return
-    yield from _postgresql_database(request.getfixturevalue("postgresql"))
+    yield from new_postgresql_database(request.getfixturevalue("postgresql"))
 
 
 @pytest.fixture
 def postgresql_database(postgresql: str) -> Iterator[Database]:
     """The same on PostgreSQL alone, for what SQLite has no form of."""
-    yield from _postgresql_database(postgresql)
+    yield from new_postgresql_database(postgresql)
 
 
-def _postgresql_database(url: str) -> Iterator[Database]:
+def new_postgresql_database(url: str) -> Iterator[Database]:
+    """Yields one with all tables, on the server of this URL, and drops it."""
     name = f"t{os.urandom(6).hex()}"
     admin = create_engine(url, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:

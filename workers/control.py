@@ -46,7 +46,7 @@ async def run(settings: Settings) -> None:
     client = await connect(settings.temporal)
     volumes = Qcow2Backend(settings.volume_directory)
     workers = build(settings, client, db, identity, rest, volumes)
-    sweeping = asyncio.create_task(sweep_for_ever(client, db))
+    sweeping = asyncio.create_task(sweep_for_ever(client, db, volumes))
     try:
         await until_stopped(workers, sweeping)
     finally:

@@ -51,7 +51,7 @@ async def problems(settings: Settings) -> int:
         found = await db.read(problem_rows.find, timedelta(seconds=sweeper.HELD_SECONDS))
     finally:
         db.close()
-    lines = list(stuck_and_owed(found))
+    lines = list(lasting(found))
     if found.servers or found.attachments:
         lines += [line async for line in held(found, await _client(settings))]
     for line in lines:
@@ -61,11 +61,14 @@ async def problems(settings: Settings) -> int:
     return 1 if lines else 0
 
 
-def stuck_and_owed(found: Problems) -> Iterator[str]:
+def lasting(found: Problems) -> Iterator[str]:
+    """What the rows themselves tell."""
     for server in found.stuck:
         yield f"stuck  server {server.id} ({server.status}): {server.stuck_undo}"
     for debt in found.debts:
         yield f"owed   host {debt.host}, attempt {debt.attempt} at server {debt.server_id}: {debt.what}"
+    for one in found.drift:
+        yield f"drift  host {one.host}, {one.kind}: {one.what}"
 
 
 async def held(found: Problems, client: Client | None) -> AsyncIterator[str]:

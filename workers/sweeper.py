@@ -23,8 +23,10 @@ from infra.db import pruning, repairs, snapshots, volumes
 from infra.db.engine import Database
 from infra.db.repairs import HeldAttachment, HeldServer
 from infra.db.types import now
+from infra.domain.errors import KilonovaError
 from infra.temporal import attributes
 from infra.temporal.queues import CONTROL
+from infra.volume.backend import VolumeBackend
 from workers.reconciling import Reconciling
 from workflows import policies
 from workflows.repair_attachment import RepairAttachment, RepairAttachmentParams
@@ -45,7 +47,7 @@ _ENDED = "The request ended before it was done."
 _LOST = "The workflow service knows nothing of the request any more."
 
 
-async def sweep_for_ever(client: Client, db: Database) -> None:
+async def sweep_for_ever(client: Client, db: Database, backend: VolumeBackend) -> None:
     reconciling, pruned = Reconciling(), -PRUNE_SECONDS
     while True:
         try:
@@ -53,9 +55,10 @@ async def sweep_for_ever(client: Client, db: Database) -> None:
             await reconciling.start_due(client, db)
             if time.monotonic() - pruned >= PRUNE_SECONDS:
                 await prune(db)
+                await asyncio.to_thread(backend.forget, pruning.TOMBSTONES.total_seconds())
                 pruned = time.monotonic()
-        except (RPCError, DBAPIError) as error:
-            log.warning("Work that waits could not be started: %s.", type(error).__name__)
+        except (RPCError, DBAPIError, KilonovaError, OSError) as error:
+            log.warning("Not all that waits could be started, or dropped: %s.", type(error).__name__)
         await asyncio.sleep(PAUSE_SECONDS)
 
 

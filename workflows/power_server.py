@@ -1,15 +1,26 @@
-"""stop, start, reboot, pause, unpause, suspend, resume: one effect on the host, and the row before and after it."""
+"""stop, start, reboot, pause, unpause, suspend, resume: one effect on the host, and the row before and after it.
+
+A start or hard reboot of a guest that its host has no more, since somebody undefined it, makes it anew on its disk.
+"""
+
+from typing import Any
 
 from temporalio import workflow
 from temporalio.common import Priority
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
-    from activities.hypervisor import HypervisorActivities, PowerGuest
-    from activities.models import Attempt
+    from activities.conductor import ConductorActivities, GetInstance, GuestRecord, ImageUse
+    from activities.hypervisor import HypervisorActivities, PowerGuest, SpawnGuest
+    from activities.images import FindImage, ImageActivities
+    from activities.models import Attempt, VolumeRef
+    from activities.networks import PlugActivities, PlugPort
     from activities.records import BeginVerb, BegunVerb, EndVerb, RecordsActivities
+    from activities.volumes import ConnectActivities, VolumeActivities
+    from infra.domain.server import Verb, VmState
     from infra.temporal.history import History
     from workflows import failures, policies
-    from workflows.saga import Saga
+    from workflows.saga import Saga, side_by_side
     from workflows.verb import Deletable, Outcome
 
 
@@ -48,7 +59,45 @@ class PowerServer(Deletable):
         self.answer = self.begun = begun
         attempt = Attempt(server_id=self.server_id, number=begun.attempt, host=begun.host)
         power = PowerGuest(attempt=attempt, verb=self.params.begin.verb, vm_state=begun.vm_state)
-        await self.saga.step(HypervisorActivities.power, power, policies.HOST_SPAWN, host=begun.host)
+        try:
+            await self.saga.step(HypervisorActivities.power, power, policies.HOST_SPAWN, host=begun.host)
+        except ActivityError as error:
+            if not self.lacks_guest(error) or not workflow.patched("rebuild-guest"):
+                raise
+            await self.rebuild(attempt)
+            await self.saga.step(HypervisorActivities.power, power, policies.HOST_SPAWN, host=begun.host)
+
+    def lacks_guest(self, error: ActivityError) -> bool:
+        """Whether a verb that may begin from nothing found nothing."""
+        starts = self.params.begin.verb in (Verb.START, Verb.REBOOT_HARD)
+        return starts and not self.saga.stopped and failures.cause_of(error).kind == "NotFound"
+
+    async def rebuild(self, attempt: Attempt) -> None:
+        """The guest as its row describes it, off. Where it fails nothing is taken back: what is plugged is the
+        server's."""
+        get = GetInstance(attempt=attempt, op=self.params.begin.op)
+        record: GuestRecord = await self.saga.step(ConductorActivities.get_guest, get, policies.RECORD)
+        images, nics, volumes = await side_by_side(
+            side_by_side(*(self.find_image(attempt, image) for image in record.images)),
+            side_by_side(*(self.plug(attempt, record.instance.hostname, nic) for nic in record.nics)),
+            side_by_side(*(self.connect(attempt, volume) for volume in record.volumes)),
+        )
+        guest = SpawnGuest(
+            attempt=attempt, instance=record.instance, images=tuple(images), nics=tuple(nics), volumes=tuple(volumes)
+        )
+        await self.saga.step(HypervisorActivities.rebuild, guest, policies.HOST_SPAWN, host=attempt.host)
+
+    async def find_image(self, attempt: Attempt, image: ImageUse) -> Any:
+        find = FindImage(attempt=attempt, image_id=image.image_id, disk_format=image.disk_format)
+        return await self.saga.step(ImageActivities.find, find, policies.HOST_CALL, host=attempt.host)
+
+    async def plug(self, attempt: Attempt, hostname: str, nic: dict[str, Any]) -> Any:
+        plug = PlugPort(attempt=attempt, hostname=hostname, port_id=nic["port_id"], nic=nic)
+        return await self.saga.run(PlugActivities.plug, plug, policies.HOST_CALL, host=attempt.host)
+
+    async def connect(self, attempt: Attempt, volume: VolumeRef) -> Any:
+        found = await self.saga.step(VolumeActivities.find, volume, policies.SERVICE_CALL)
+        return await self.saga.step(ConnectActivities.connect, found, policies.HOST_CALL, host=attempt.host)
 
     async def finish(self, error: BaseException | None) -> None:
         """Let go of the server: in its new state, or as it was, with the reason noted at the action.
@@ -59,7 +108,9 @@ class PowerServer(Deletable):
         if error is None and self.begun is not None:
             end = end.model_copy(update={"vm_state": self.begun.target, "power_state": self.begun.power_state})
         elif error is not None and (self.begun is not None or failures.is_unsure(error)):
-            end = end.model_copy(update={"message": self.stop_reason or failures.cause_of(error).message})
+            cause = failures.cause_of(error)
+            lost = VmState.ERROR if cause.kind == "DiskLost" else None
+            end = end.model_copy(update={"message": self.stop_reason or cause.message, "vm_state": lost})
         else:
             return
         await self.saga.persist(RecordsActivities.end_verb, end, policies.RECORD)

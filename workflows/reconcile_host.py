@@ -55,7 +55,6 @@ class ReconcileHost(Stoppable):
     async def compare(self) -> Reconciled:
         host = self.params.host
         mended: tuple[str, ...] = ()
-        reported: tuple[str, ...] = ()
         settle = SettleHost(host=host, asked_at=workflow.now())
         try:
             tidied: TidiedHost = await self.saga.run(
@@ -64,7 +63,7 @@ class ReconcileHost(Stoppable):
             settle = settle.model_copy(update={"guests": tidied.guests})
             mended = tidied.done
         except ActivityError as error:
-            settle = settle.model_copy(update={"answered": False})
-            reported = (f"Host {host} could not be looked at: {failures.cause_of(error).message}",)
+            silence = f"Host {host} could not be looked at: {failures.cause_of(error).message}"
+            settle = settle.model_copy(update={"answered": False, "silence": silence})
         settled: SettledHost = await self.saga.persist(DriftActivities.settle, settle, policies.UNDO_RECORD)
-        return Reconciled(host=host, mended=(*mended, *settled.mended), reported=(*reported, *settled.reported))
+        return Reconciled(host=host, mended=(*mended, *settled.mended), reported=settled.reported)

@@ -79,6 +79,10 @@ class Saga:
         self.stopped = False
         self.table: list[StepRow] = []
         self._undos: list[Undo] = []
+        self._stuck: dict[int, tuple[str, str]] = {}
+        """What does not get through now: (step, why), the longest stuck first."""
+        self._begun = 0
+        self._telling = asyncio.Lock()
 
     async def step(
         self,
@@ -132,19 +136,20 @@ class Saga:
         self, do: Callable[..., Any], params: Any, policy: Policy, *, host: str | None = None, note: str = ""
     ) -> Any:
         """Run what must be done: what the engine gives up is tried again, and shows as stuck until it is done."""
-        stuck = False
+        self._begun += 1
+        mine = self._begun
         while True:
             try:
                 result = await self.run(do, params, policy, host=host, note=note)
             except ActivityError as error:
                 if failures.is_cancel(error):
                     raise
-                stuck = True
-                await self._say_stuck(info(do).name, failures.cause_of(error).message)
+                self._stuck[mine] = info(do).name, failures.cause_of(error).message
+                await self._tell_stuck(self._stuck[mine])
                 await workflow.sleep(policies.STUCK_PAUSE)
                 continue
-            if stuck:
-                await self._say_stuck(None)
+            if self._stuck.pop(mine, None) is not None:
+                await self._tell_stuck(None)
             return result
 
     async def unwind(self, attempt: Attempt | None, to: int = 0) -> None:
@@ -173,14 +178,23 @@ class Saga:
         debt = OweCleanup(host=attempt.host, server_id=attempt.server_id, attempt=attempt.number, what=what)
         await self.persist(RecordsActivities.owe_cleanup, debt, policies.UNDO_RECORD)
 
-    async def _say_stuck(self, step: str | None, why: str = "") -> None:
+    async def _tell_stuck(self, latest: tuple[str, str] | None) -> None:
+        """Whatever is stuck now, one of them; the flag goes when all is through."""
+        if not workflow.patched("stuck-beside-another"):
+            await self._say_stuck(latest)
+            return
+        # In turn: what is said last is what is so.
+        async with self._telling:
+            await self._say_stuck(next(iter(self._stuck.values()), None))
+
+    async def _say_stuck(self, what: tuple[str, str] | None) -> None:
         """In the list of runs, and on the server's row; None: it is through."""
         if workflow.patched("stuck-attribute"):
             workflow.upsert_search_attributes(
-                [attributes.STUCK.value_unset() if step is None else attributes.STUCK.value_set(step)]
+                [attributes.STUCK.value_unset() if what is None else attributes.STUCK.value_set(what[0])]
             )
         if self.server_id is not None:
-            stuck = Stuck(server_id=self.server_id, what=None if step is None else f"{step}: {why}")
+            stuck = Stuck(server_id=self.server_id, what=None if what is None else f"{what[0]}: {what[1]}")
             await self.run(RecordsActivities.set_stuck, stuck, policies.UNDO_RECORD)
 
     def _begin(self, name: str, host: str | None, note: str) -> StepRow:

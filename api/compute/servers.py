@@ -102,7 +102,8 @@ async def update(
 @router.delete("/servers/{server_id}", status_code=204)
 async def delete(server: ChangeableServer, context: MemberDep, found: ServicesDep) -> Response:
     """At any time, during the boot too."""
-    await start.delete(found, context, server)
+    async with found.admissions.of(context.project_id, ahead=True):
+        await start.delete(found, context, server)
     return empty(204)
 
 

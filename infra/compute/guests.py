@@ -204,6 +204,9 @@ class GuestFiles:
                 rest.unlink()
             folder.rmdir()
 
+    def has_disk(self, server_id: str, attempt: int) -> bool:
+        return (self._directory / server_id / f"disk.{attempt}").exists()
+
     def servers(self) -> set[str]:
         """Servers that have files here."""
         return {folder.name for folder in self._directory.iterdir() if folder.is_dir()}

@@ -85,8 +85,7 @@ def withdraw(session: Session, server_id: str, attachment_id: str) -> None:
     """Undo of ``begin``; not there is success, and one that comes later is refused."""
     servers.lock(session, server_id)
     idempotency.bury(session, f"{attachment_id}/begin")
-    if session.get(AttachmentRow, attachment_id) is not None:
-        volume_attachments.detach(session, attachment_id)
+    volume_attachments.let_go(session, attachment_id)
 
 
 def _check_open(session: Session, what: str) -> None:

@@ -20,6 +20,7 @@ _HOST_CELLS = TypeAdapter(tuple[HostCell, ...])
 _USES = TypeAdapter(tuple[CellUse, ...])
 _GUEST_CELLS = TypeAdapter(tuple[GuestCell, ...])
 _TOPOLOGY = select(_HOST.c.report, _HOST.c.numa_used).where(_HOST.c.name == bindparam("a_host"))
+_USED = select(_HOST.c.numa_used).where(_HOST.c.name == bindparam("a_host"))
 _HELD = select(_CLAIM.c.numa).where(_CLAIM.c.host == bindparam("a_host"))
 
 
@@ -36,8 +37,8 @@ def place(session: Session, host: str, wish: NumaWish) -> tuple[GuestCell, ...]:
     return placed
 
 
-def recount(session: Session, host: str) -> None:
-    """Write down what the claims that a host has now hold of its cells."""
+def recount(session: Session, host: str) -> bool:
+    """Write down what the claims that a host has now hold of its cells; True where something else stood there."""
     connection = session.connection()
     held = [
         cell
@@ -45,4 +46,8 @@ def recount(session: Session, host: str) -> None:
         for cell in _GUEST_CELLS.validate_python(cells)
     ]
     used: list[Any] = _USES.dump_python(in_use(held), mode="json")
+    known = connection.execute(_USED, {"a_host": host}).scalar_one_or_none()
+    if used == known:
+        return False
     connection.execute(update(_HOST).where(_HOST.c.name == host).values(numa_used=used))
+    return True

@@ -167,7 +167,8 @@ def recount(session: Session, host: str) -> bool:
     held = of_host(session, host)
     true = {f"{name}_claimed": sum(getattr(claim, name) for claim in held) for name in sql.RESOURCES}
     true["servers"] = len(held)
-    if all(row[name] == value for name, value in true.items()):
+    cells = claimed_cells.recount(session, host)
+    if not cells and all(row[name] == value for name, value in true.items()):
         return False
     changed = update(sql.HOST).where(sql.HOST.c.name == host)
     session.connection().execute(changed.values(**true, generation=sql.HOST.c.generation + 1))

@@ -10,9 +10,10 @@ from datetime import datetime
 from pydantic import BaseModel, ConfigDict
 from sqlmodel import Session, col, select
 
-from infra.db import attachments, claims, debts, ports, servers, settlement, volume_attachments
+from infra.db import attachments, claims, debts, ports, servers, settlement, unmended, volume_attachments
 from infra.db.tables.network import PortRow
 from infra.db.tables.volume import AttachmentRow
+from infra.db.unmended import Unmended
 from infra.domain.server import Server, VmState
 
 _WITH_GUEST = frozenset({VmState.ACTIVE, VmState.PAUSED, VmState.SUSPENDED})
@@ -35,32 +36,37 @@ class Drift(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     mended: tuple[str, ...] = ()
-    reported: tuple[str, ...] = ()
+    reported: tuple[Unmended, ...] = ()
 
 
-def settle(session: Session, host: str, guests: Mapping[str, SeenGuest] | None, before: datetime) -> Drift:
-    """Compare, and put right what can be.
+def settle(
+    session: Session, host: str, guests: Mapping[str, SeenGuest] | None, before: datetime, silence: str = ""
+) -> Drift:
+    """Compare, put right what can be, and keep what can't in place of what the comparison before this one found.
 
     Args:
         guests: what the host has, by server id; None where it did not say.
         before: when the host was asked; a server that was written later is another one than the host saw.
+        silence: why the host did not say, a sentence.
     """
     owing = {debt.server_id for debt in debts.owed(session, host)}
     mended = [*_claims(session, host, owing), *_ports(session, host, owing), *_attachments(session, host, owing)]
-    reported: list[str] = []
+    reported = [Unmended(host=host, kind="unseen", what=silence)] if silence else []
     if claims.recount(session, host):
         mended.append(f"Counted anew what is claimed of host {host}.")
     for server in servers.list_servers(session, host=host):
         if _held(server) or server.updated_at >= before:
             continue
         if not any(claim.host == host and not claim.quarantined for claim in claims.of_server(session, server.id)):
-            reported.append(f"Server {server.id} is on host {host} and claims nothing of it.")
+            what = f"Server {server.id} is on host {host} and claims nothing of it."
+            reported.append(Unmended(host=host, kind="unclaimed", what=what))
         if guests is not None:
             guest = guests.get(server.id)
             if guest is None:
                 mended += _without_guest(session, server)
             else:
-                reported += _differences(session, server, guest)
+                reported += _differences(session, host, server, guest)
+    unmended.keep(session, host, reported)
     return Drift(mended=tuple(mended), reported=tuple(reported))
 
 
@@ -96,7 +102,7 @@ def _ports(session: Session, host: str, owing: set[str]) -> Iterator[str]:
 def _attachments(session: Session, host: str, owing: set[str]) -> Iterator[str]:
     for row in session.exec(select(AttachmentRow).where(col(AttachmentRow.host) == host)).all():
         if row.server_id not in owing and _over(servers.find(session, row.server_id), host):
-            volume_attachments.detach(session, row.id)
+            volume_attachments.let_go(session, row.id)
             yield f"Detached volume {row.volume_id} from server {row.server_id}, which is not on host {host}."
 
 
@@ -107,13 +113,19 @@ def _without_guest(session: Session, server: Server) -> Iterator[str]:
         yield f"Server {server.id} was {server.status} and has no guest: it is SHUTOFF now."
 
 
-def _differences(session: Session, server: Server, guest: SeenGuest) -> Iterator[str]:
+def _differences(session: Session, host: str, server: Server, guest: SeenGuest) -> Iterator[Unmended]:
+    def tell(kind: str, what: str) -> Unmended:
+        return Unmended(host=host, kind=kind, what=what)
+
     if guest.attempt != server.attempt:
-        yield f"The guest of server {server.id} is of attempt {guest.attempt}, its row of attempt {server.attempt}."
+        what = f"The guest of server {server.id} is of attempt {guest.attempt}, its row of attempt {server.attempt}."
+        yield tell("other_attempt", what)
     found = attachments.of_server(session, server.id)
     attached = {one.volume_id[:_SERIAL]: one.volume_id for one in found if one.status == "attached"}
     reserved = {one.volume_id[:_SERIAL] for one in found}
     for serial in sorted(attached.keys() - set(guest.serials)):
-        yield f"Volume {attached[serial]} is attached to server {server.id}, whose guest does not have it."
+        what = f"Volume {attached[serial]} is attached to server {server.id}, whose guest does not have it."
+        yield tell("missing_volume", what)
     for serial in sorted(set(guest.serials) - reserved - {server.id[:_SERIAL], _CONFIG_DRIVE}):
-        yield f"The guest of server {server.id} has a disk {serial} that no attachment accounts for."
+        what = f"The guest of server {server.id} has a disk {serial} that no attachment accounts for."
+        yield tell("unknown_disk", what)

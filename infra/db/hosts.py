@@ -14,7 +14,7 @@ from sqlalchemy import Update, bindparam, delete, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
-from infra.db import debts
+from infra.db import debts, unmended
 from infra.db.changes import Horizon
 from infra.db.statements import run, table_of
 from infra.db.tables.hosts import AggregateHostRow, AggregateRow, ClaimRow, HostRow, RemovedHostRow
@@ -150,6 +150,7 @@ def remove(session: Session, name: str) -> None:
     session.execute(delete(AggregateHostRow).where(col(AggregateHostRow.host) == name))
     # Should it come back, it enrols anew and removes all it has.
     debts.forgive(session, name)
+    unmended.forget(session, name)
     _bury(session, name)
     session.delete(row)
 

@@ -34,18 +34,18 @@ def all_of(session: Session, image_id: str) -> list[ImageMember]:
 
 def answer(session: Session, image_id: str, member_id: str, status: str) -> ImageMember:
     """Set what the member says: pending, accepted or rejected."""
-    row = _existing(session, image_id, member_id)
+    row = _existing(session, image_id, member_id, lock=True)
     row.status, row.updated_at = status, now()
     session.add(row)
     return _member(row)
 
 
 def remove(session: Session, image_id: str, member_id: str) -> None:
-    session.delete(_existing(session, image_id, member_id))
+    session.delete(_existing(session, image_id, member_id, lock=True))
 
 
-def _existing(session: Session, image_id: str, member_id: str) -> ImageMemberRow:
-    row = session.get(ImageMemberRow, (image_id, member_id))
+def _existing(session: Session, image_id: str, member_id: str, *, lock: bool = False) -> ImageMemberRow:
+    row = session.get(ImageMemberRow, (image_id, member_id), with_for_update=lock or None, populate_existing=lock)
     if row is None:
         raise NotFound(f"{member_id} not found in the member list of the image {image_id}.")
     return row

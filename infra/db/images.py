@@ -195,7 +195,7 @@ def end_upload(session: Session, image_id: str, upload: str, stored: StoredData,
 
 def cancel_upload(session: Session, image_id: str, upload: str) -> None:
     """saving -> queued, if ``upload`` still holds the image."""
-    row = session.get(ImageRow, image_id)
+    row = session.get(ImageRow, image_id, with_for_update=True, populate_existing=True)
     if row is not None and row.upload == upload:
         row.status, row.upload, row.updated_at = "queued", None, now()
         session.add(row)
@@ -212,6 +212,12 @@ def unknown(session: Session, image_ids: list[str]) -> list[str]:
     query = select(ImageRow.id).where(col(ImageRow.id).in_(image_ids), col(ImageRow.status) != DELETED)
     known = set(session.exec(query))
     return [image_id for image_id in image_ids if image_id not in known]
+
+
+def formats(session: Session, image_ids: list[str]) -> dict[str, str]:
+    """Disk formats by id; of deleted images too: hosts keep their data for as long as servers use it."""
+    query = select(ImageRow.id, ImageRow.disk_format).where(col(ImageRow.id).in_(image_ids))
+    return {image_id: disk_format or "" for image_id, disk_format in session.exec(query)}
 
 
 def used_bytes(session: Session, project_id: str | None) -> int:

@@ -5,10 +5,11 @@ from datetime import timedelta
 from pydantic import BaseModel, ConfigDict
 from sqlmodel import Session
 
-from infra.db import debts, repairs, servers
+from infra.db import debts, repairs, servers, unmended
 from infra.db.debts import Debt
 from infra.db.repairs import HeldAttachment, HeldServer
 from infra.db.types import now
+from infra.db.unmended import Unmended
 from infra.domain.server import Server
 
 LONG = timedelta(minutes=15)
@@ -22,14 +23,17 @@ class Problems(BaseModel):
     debts: tuple[Debt, ...]
     servers: tuple[HeldServer, ...]
     attachments: tuple[HeldAttachment, ...]
+    drift: tuple[Unmended, ...]
 
 
 def find(session: Session, held: timedelta = LONG) -> Problems:
-    """Undos that do not get through, clean-up that hosts owe, and rows that were held all of this time."""
+    """Undos that do not get through, clean-up that hosts owe, and rows that were held all of this time; and what the
+    comparisons of hosts found and could not put right."""
     before = now() - held
     return Problems(
         stuck=tuple(servers.stuck(session)),
         debts=tuple(debts.owed(session)),
         servers=tuple(repairs.held_servers(session, before)),
         attachments=tuple(repairs.held_attachments(session, before)),
+        drift=tuple(unmended.everywhere(session)),
     )

@@ -14,16 +14,15 @@ users, and an id never names other data.
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import delete, exists
+from sqlalchemy import ColumnElement, delete, exists, literal_column
 from sqlmodel import Session, col, select
 
 from infra.db import claims, idempotency
 from infra.db.tables.hosts import ClaimRow
 from infra.db.tables.network import PortRow
-from infra.db.tables.servers import ActionRow, DebtRow, ServerRow
+from infra.db.tables.servers import DELETED, ActionRow, DebtRow, ServerRow
 from infra.db.tables.volume import AttachmentRow, SnapshotRow, VolumeRow
 from infra.db.types import now
-from infra.domain.server import VmState
 
 TOMBSTONES = timedelta(days=30)
 ROWS = timedelta(days=90)
@@ -54,7 +53,7 @@ def _servers(session: Session, before: datetime) -> int:
         exists().where(col(PortRow.device_id) == col(ServerRow.id)),
         exists().where(col(AttachmentRow.server_id) == col(ServerRow.id)),
     )
-    old = col(ServerRow.vm_state) == VmState.DELETED, col(ServerRow.deleted_at) < before
+    old: tuple[ColumnElement[bool], ...] = literal_column(DELETED), col(ServerRow.deleted_at) < before
     ids = session.exec(select(ServerRow.id).where(*old, *(~one for one in left)).limit(BATCH)).all()
     session.execute(delete(ActionRow).where(col(ActionRow.server_id).in_(ids)))
     session.execute(delete(ServerRow).where(col(ServerRow.id).in_(ids)))

@@ -7,11 +7,11 @@ can write any more, and a run that was only slow to close keeps what it has.
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
-from sqlalchemy import or_
+from sqlalchemy import literal_column
 from sqlmodel import Session, col, select
 
 from infra.db import actions, idempotency, servers, volume_attachments, volumes
-from infra.db.tables.servers import ServerRow
+from infra.db.tables.servers import HELD, ServerRow
 from infra.db.tables.volume import AttachmentRow, VolumeRow
 from infra.domain.server import Server, TaskState, VmState
 
@@ -57,8 +57,9 @@ class TakenAttachment(BaseModel):
 
 def held_servers(session: Session, before: datetime) -> list[HeldServer]:
     """Servers whose row nobody has written since ``before`` although a request holds it, longest first."""
-    held = or_(col(ServerRow.task_state).is_not(None), col(ServerRow.op).is_not(None))
-    query = select(ServerRow).where(held, col(ServerRow.updated_at) < before, col(ServerRow.vm_state) != "deleted")
+    query = select(ServerRow).where(
+        literal_column(HELD), col(ServerRow.updated_at) < before, col(ServerRow.vm_state) != "deleted"
+    )
     return [
         HeldServer(
             server_id=row.id,
@@ -149,8 +150,7 @@ def end_attachment(session: Session, attachment_id: str, op: str, *, key: str, w
     if not whole:
         idempotency.bury(session, volume_attachments.own_key(key, attachment_id))
         # There is none where its server was deleted meanwhile.
-        if row is not None:
-            volume_attachments.detach(session, attachment_id)
+        volume_attachments.let_go(session, attachment_id)
     elif row is not None:
         row.op = None
         session.add(row)

@@ -51,16 +51,16 @@ def find(session: Session, selection: Selection) -> list[SecurityGroupRule]:
 
 def delete(session: Session, rule_id: str) -> None:
     """Raises NotFound."""
-    row = _row(session, rule_id)
-    group = security_groups.row_of(session, row.security_group_id, lock=True)
-    session.delete(row)
+    group = security_groups.row_of(session, _row(session, rule_id).security_group_id, lock=True)
+    # Another delete may have been quicker.
+    session.delete(_row(session, rule_id, anew=True))
     touch(group)
     session.add(group)
     session.flush()
 
 
-def _row(session: Session, rule_id: str) -> SecurityGroupRuleRow:
-    row = session.get(SecurityGroupRuleRow, rule_id)
+def _row(session: Session, rule_id: str, *, anew: bool = False) -> SecurityGroupRuleRow:
+    row = session.get(SecurityGroupRuleRow, rule_id, populate_existing=anew)
     if row is None:
         raise NotFound(f"Security group rule {rule_id} does not exist", kind="SecurityGroupRuleNotFound")
     return row

@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 
 from infra.db import groups
 from infra.db.statements import Lookup, run, table_of
-from infra.db.tables.servers import LIVING, ActionRow, ServerRow, UserDataRow
+from infra.db.tables.servers import LIVING, STUCK, ActionRow, ServerRow, UserDataRow
 from infra.db.types import now
 from infra.domain.errors import Conflict, NotFound
 from infra.domain.flavor import Flavor
@@ -220,9 +220,18 @@ def begin_verb(session: Session, server_id: str, verb: Verb, op: str) -> Server:
 
 
 def end_verb(
-    session: Session, server_id: str, op: str, *, vm_state: VmState | None = None, power_state: int | None = None
+    session: Session,
+    server_id: str,
+    op: str,
+    *,
+    vm_state: VmState | None = None,
+    power_state: int | None = None,
+    fault: Fault | None = None,
 ) -> bool:
-    """Let go of the server; with a state where the verb succeeded. False: a later verb holds it."""
+    """Let go of the server; with a state where the verb succeeded, or showed that the server is broken.
+
+    False: a later verb holds it.
+    """
     row = _held(session, server_id, op)
     if row is None:
         return False
@@ -230,6 +239,8 @@ def end_verb(
         row.vm_state = vm_state
     if power_state is not None:
         row.power_state = power_state
+    if fault is not None:
+        row.fault = fault.model_dump(mode="json")
     _write(session, row, task_state=None, op=None)
     return True
 
@@ -356,7 +367,7 @@ def set_stuck(session: Session, server_id: str, what: str | None) -> None:
 
 def stuck(session: Session) -> list[Server]:
     """Servers with an undo that does not get through."""
-    rows = session.exec(select(ServerRow).where(col(ServerRow.stuck_undo).is_not(None)))
+    rows = session.exec(select(ServerRow).where(literal_column(STUCK)))
     return [to_server(row) for row in rows]
 
 

@@ -86,7 +86,7 @@ def _give_back(session: Session, host: str, server_id: str, attempt: int) -> Non
     free_ports(session, server, port_bindings.of_attempt(session, host, server_id, attempt))
     for attachment in attachments.of_server(session, server_id):
         if attachment.host == host and attachment.attempt <= attempt:
-            volume_attachments.detach(session, attachment.id)
+            volume_attachments.let_go(session, attachment.id)
             _end_with_server(session, server, attachment)
 
 
@@ -103,7 +103,7 @@ def release_all(session: Session, server_id: str) -> None:
     free_ports(session, server, [port.id for port in bound if port.host not in owing])
     for attachment in attachments.of_server(session, server_id):
         if attachment.host is not None and attachment.host not in owing:
-            volume_attachments.detach(session, attachment.id)
+            volume_attachments.let_go(session, attachment.id)
     if server is not None and server.launched_at is None:
         for device in server.block_devices:
             if device.created and device.volume_id is not None:

@@ -108,7 +108,7 @@ def set_error(session: Session, snapshot_id: str) -> None:
 
 def delete(session: Session, snapshot_id: str) -> None:
     """The data is gone: bury the row. Not there is success."""
-    row = session.get(SnapshotRow, snapshot_id)
+    row = session.get(SnapshotRow, snapshot_id, with_for_update=True, populate_existing=True)
     if row is not None and row.status != volumes.DELETED:
         row.status, row.deleted_at = volumes.DELETED, now()
         session.add(row)

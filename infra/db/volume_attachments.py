@@ -112,15 +112,27 @@ def detach(session: Session, attachment_id: str, project_id: str | None = None, 
         idempotency.bury(session, key)
         if row is None or row.key not in (None, key):
             return
-    if row is None:
+    if not let_go(session, attachment_id, project_id) and key is None:
         raise _missing(attachment_id)
+
+
+def let_go(session: Session, attachment_id: str, project_id: str | None = None) -> bool:
+    """As ``detach``, without a key; False: there was none."""
+    row = session.get(AttachmentRow, attachment_id)
+    if row is None:
+        return False
     volume = volumes.existing(session, row.volume_id, project_id, lock=True)
+    # Another detach may have been quicker, and the volume be another server's by now.
+    row = session.get(AttachmentRow, attachment_id, populate_existing=True)
+    if row is None:
+        return False
     session.delete(row)
     session.flush()
     if volume.status in ("reserved", "attaching", "in-use", "detaching"):
         volume.status = "available"
     volume.updated_at = now()
     session.add(volume)
+    return True
 
 
 def get(session: Session, attachment_id: str, project_id: str | None = None) -> VolumeAttachment:
@@ -142,6 +154,9 @@ def existing(session: Session, attachment_id: str, project_id: str | None) -> At
         volumes.existing(session, row.volume_id, project_id, lock=True)
     except NotFound:
         raise _missing(attachment_id) from None
+    row = session.get(AttachmentRow, attachment_id, populate_existing=True)
+    if row is None:
+        raise _missing(attachment_id)
     return row
 
 

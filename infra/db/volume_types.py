@@ -56,7 +56,7 @@ def delete(session: Session, type_id: str) -> None:
 def _row(session: Session, type_id: str) -> VolumeTypeRow:
     if type_id == DEFAULT_TYPE.id:
         raise BadRequest("The default volume type can't be changed.")
-    row = session.get(VolumeTypeRow, type_id)
+    row = session.get(VolumeTypeRow, type_id, with_for_update=True, populate_existing=True)
     if row is None:
         raise NotFound(f"Volume type {type_id} could not be found.")
     return row

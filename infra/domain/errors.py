@@ -85,6 +85,10 @@ class BuildAborted(KilonovaError):
         self.code = code
 
 
+class DiskLost(KilonovaError):
+    """What a server had written is not on its host any more: its guest can't be started."""
+
+
 class Fenced(KilonovaError):
     """The attempt this effect belongs to was closed while it ran; what it made has been removed."""
 

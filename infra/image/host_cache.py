@@ -96,6 +96,19 @@ class HostCache:
             os.utime(path)
             return self._described(image, path)
 
+    def find(self, image_id: str, disk_format: str, server_id: str) -> CachedImage | None:
+        """The image as it is here, referenced by the server; None where it is not here.
+
+        Args:
+            disk_format: as the Image API shows it.
+        """
+        path = self._data / _checked(image_id)
+        with self._locked(image_id, _nothing, shared=True):
+            if not path.exists():
+                return None
+            self._reference(image_id, server_id).touch()
+            return self._described({"disk_format": disk_format}, path)
+
     def release(self, image_id: str, server_id: str) -> None:
         """Drop the server's reference; that there is none is success. The data stays until it is evicted."""
         reference = self._reference(image_id, server_id)

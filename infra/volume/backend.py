@@ -61,3 +61,7 @@ class VolumeBackend(Protocol):
     def volumes(self) -> list[str]:
         """Ids of all volumes that have data here."""
         ...
+
+    def forget(self, older_than_seconds: float) -> None:
+        """Drop what is known of volumes that were deleted so long ago that no creation of them can be under way."""
+        ...

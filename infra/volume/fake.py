@@ -1,5 +1,6 @@
 """A ``VolumeBackend`` in memory, for tests of what stands in front of it. It keeps sizes, no data."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,8 @@ GIB = 1024**3
 class FakeBackend:
     def __init__(self) -> None:
         self.sizes: dict[str, int] = {}
-        self.closed: set[str] = set()
+        self.closed: dict[str, float] = {}
+        """When each was deleted."""
 
     def create(
         self,
@@ -36,7 +38,7 @@ class FakeBackend:
         return source.stat().st_size if source.exists() else 0
 
     def delete(self, volume_id: str) -> None:
-        self.closed.add(volume_id)
+        self.closed[volume_id] = time.time()
         self.sizes.pop(volume_id, None)
 
     def extend(self, volume_id: str, size_gb: int) -> None:
@@ -55,6 +57,10 @@ class FakeBackend:
 
     def volumes(self) -> list[str]:
         return sorted(self.sizes)
+
+    def forget(self, older_than_seconds: float) -> None:
+        before = time.time() - older_than_seconds
+        self.closed = {volume_id: moment for volume_id, moment in self.closed.items() if moment > before}
 
     def _existing(self, volume_id: str) -> int:
         if volume_id not in self.sizes:

@@ -6,6 +6,7 @@ Each volume has a lock, so that calls that meet wait for each other. A deleted v
 
 import fcntl
 import json
+import math
 import os
 import re
 import subprocess
@@ -89,6 +90,15 @@ class Qcow2Backend:
     def volumes(self) -> list[str]:
         return sorted(path.stem for path in self._directory.glob("*.qcow2"))
 
+    def forget(self, older_than_seconds: float) -> None:
+        before = time.time() - older_than_seconds
+        for fence in [fence for fence in self._closed.iterdir() if _touched(fence) <= before]:
+            with self._locked(fence.name):
+                # Deleted again meanwhile, it counts from then.
+                if _touched(fence) <= before:
+                    fence.unlink()
+                    (self._locks / fence.name).unlink(missing_ok=True)
+
     def _path(self, volume_id: str) -> Path:
         if not _ID.fullmatch(volume_id):
             raise NotFound("The id of a volume must be a UUID.")
@@ -115,6 +125,14 @@ class Qcow2Backend:
                     heartbeat()
                 time.sleep(POLL_SECONDS)
             yield
+
+
+def _touched(path: Path) -> float:
+    """When, in seconds since the epoch; of what is not there any more, never before anything."""
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:
+        return math.inf
 
 
 def _copy(source: Path, source_format: str | None, target: Path, size_gb: int, heartbeat: Heartbeat | None) -> None:

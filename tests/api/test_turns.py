@@ -39,6 +39,24 @@ async def test_projects_take_turns_and_each_keeps_its_order() -> None:
     assert turns.waiting() == 0
 
 
+async def test_what_goes_ahead_waits_only_for_what_goes_ahead_too() -> None:
+    turns, let_in = Turns(1), []
+
+    async def one(name: str, ahead: bool) -> None:
+        async with turns.of(name[0], ahead=ahead):
+            let_in.append(name)
+
+    async with turns.of("a"):
+        waiting = [asyncio.create_task(one(name, False)) for name in ("a-boot", "b-boot")]
+        await _settle()
+        waiting += [asyncio.create_task(one(name, True)) for name in ("a-delete", "a-delete-2", "c-delete")]
+        await _settle()
+        # Limits on boots count boots.
+        assert (turns.waiting(), turns.waiting("a"), turns.waiting("c")) == (2, 1, 0)
+    await asyncio.gather(*waiting)
+    assert let_in == ["a-delete", "c-delete", "a-delete-2", "a-boot", "b-boot"]
+
+
 async def test_no_more_than_so_many_at_once() -> None:
     turns, inside, most = Turns(3), 0, 0
 

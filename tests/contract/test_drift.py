@@ -4,13 +4,16 @@ import uuid
 from datetime import timedelta
 from typing import Any
 
-from infra.db import claims, debts, drift, hosts, servers, volume_attachments, volumes
+import pytest
+
+from infra.db import claims, debts, drift, hosts, problems, servers, unmended, volume_attachments, volumes
 from infra.db.drift import Drift, SeenGuest
 from infra.db.engine import Database
 from infra.db.types import now
+from infra.domain.numa import CellUse
 from infra.domain.server import TaskState, VmState
 from infra.domain.volume import Volume, VolumeAttachment
-from tests.contract.hosts_help import add, check_sums, claim
+from tests.contract.hosts_help import PINNED, add, add_pinning, check_sums, claim, pinned
 from tests.contract.servers_help import server
 
 QUOTA = {"volumes": 10, "gigabytes": 100, "snapshots": 10}
@@ -47,14 +50,34 @@ def test_disks_that_no_row_explains_are_told(database: Database) -> None:
     assert _settle(database, {server_id: (root, "config-2", volume_id[:20])}) == Drift()
     found = _settle(database, {server_id: (root, "stranger")})
     assert found.mended == ()
-    assert [volume_id in sentence or "stranger" in sentence for sentence in found.reported] == [True, True]
+    assert [volume_id in one.what or "stranger" in one.what for one in found.reported] == [True, True]
+    assert [one.kind for one in database.read_now(unmended.everywhere)] == ["missing_volume", "unknown_disk"]
 
 
 def test_a_server_without_its_claim_is_told(database: Database) -> None:
     add(database, "a")
     server_id = _server(database)
     database.write_now(claims.release, server_id, 1)
-    assert [server_id in sentence for sentence in _settle(database, {server_id: ()}).reported] == [True]
+    assert [server_id in one.what for one in _settle(database, {server_id: ()}).reported] == [True]
+
+
+def test_what_was_told_is_kept_until_the_host_is_compared_again(database: Database) -> None:
+    add(database, "a", "b")
+    server_id = _server(database)
+    database.write_now(claims.release, server_id, 1)
+    database.write_now(drift.settle, "b", None, now(), "Host b could not be looked at.")
+    _settle(database, {server_id: ()})
+
+    def kept() -> list[tuple[str, str]]:
+        return [(one.host, one.kind) for one in database.read_now(problems.find).drift]
+
+    assert kept() == [("a", "unclaimed"), ("b", "unseen")]
+    database.write_now(claims.claim, claim(server_id, "a", attempt=2))
+    database.write_now(servers.take_over, server_id, "req-1")
+    _settle(database, {server_id: ()})
+    assert kept() == [("b", "unseen")]
+    database.write_now(hosts.remove, "b")
+    assert kept() == []
 
 
 def test_a_guest_is_not_missed_where_the_host_did_not_answer_or_was_asked_before(database: Database) -> None:
@@ -82,6 +105,20 @@ def test_what_a_verb_holds_or_a_host_owes_is_left_alone(database: Database) -> N
     assert len(_settle(database, {}).mended) == 2
     assert [claim.server_id for claim in database.read_now(claims.of_host, "a")] == [held]
     check_sums(database)
+
+
+@pytest.mark.parametrize("held", [False, True], ids=["nobody has the CPUs", "a server has others"])
+def test_cells_are_counted_anew(database: Database, held: bool) -> None:
+    add_pinning(database, "a")
+    if held:
+        made = server(now() - timedelta(minutes=1), vm_state=VmState.ACTIVE, host="a", attempt=1, power_state=1)
+        database.write_now(servers.insert, made)
+        database.write_now(claims.claim, pinned(made.id, "a"), PINNED)
+    used = [CellUse(id=1, dedicated=(4, 5), memory_mb=64).model_dump(mode="json")]
+    database.write_now(lambda session: hosts._change(session, "a", numa_used=used))
+    assert _settle(database, None).mended == ("Counted anew what is claimed of host a.",)
+    check_sums(database)
+    assert _settle(database, None) == Drift()
 
 
 def test_what_is_counted_is_counted_anew(database: Database) -> None:

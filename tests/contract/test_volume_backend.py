@@ -54,6 +54,24 @@ def test_a_creation_after_the_deletion_is_refused(backend: VolumeBackend, volume
     assert backend.volumes() == []
 
 
+def test_a_deletion_is_known_for_as_long_as_a_creation_may_come(backend: VolumeBackend, volume_id: str) -> None:
+    backend.delete(volume_id)
+    backend.forget(3600)
+    with pytest.raises(Fenced):
+        backend.create(volume_id, 1)
+    backend.forget(0)
+    backend.create(volume_id, 1)
+    backend.forget(0)
+    assert backend.volumes() == [volume_id]
+
+
+def test_what_is_forgotten_leaves_no_file(files: Qcow2Backend, volume_id: str, tmp_path: Path) -> None:
+    files.create(volume_id, 1)
+    files.delete(volume_id)
+    files.forget(0)
+    assert [path for path in (tmp_path / "volumes").rglob("*") if path.is_file()] == []
+
+
 def test_a_source_must_fit_and_be_of_a_known_format(backend: VolumeBackend, volume_id: str, tmp_path: Path) -> None:
     source = tmp_path / "source.raw"
     with source.open("wb") as file:

@@ -73,12 +73,23 @@ async def stuck(world: World, place: Place) -> str:
     return place.workflow_id
 
 
+async def stuck_beside(world: World, place: Place) -> str:
+    """A delete whose port and volume can't be given back at first."""
+    await boot(world, place)
+    for step in ("networks.deallocate", "volumes.detach"):
+        world.faults.add(place.workflow_id, "DeleteServer", step, faults.breaks_before(1))
+    await world.delete(place)
+    await world.settled(place)
+    return place.workflow_id
+
+
 OTHERS: dict[str, Callable[[World, Place], Awaitable[str]]] = {
     "boot-second-host": boot_on_the_second_host,
     "boot-fails": boot_that_fails,
     "boot-deleted": boot_that_is_deleted,
     "boot-several": several,
     "delete-stuck-shown": stuck,
+    "delete-stuck-beside": stuck_beside,
     "volume": volume,
     "console": console,
 }

@@ -342,6 +342,29 @@ START = Scenario(
     **_POWER,
 )
 
+
+async def undefined(world: World, place: Place) -> None:
+    """It is off, and somebody has taken its domain out of the hypervisor."""
+    await shut_off(world, place)
+    server = world.server(place)
+    assert server is not None
+    world.hosts[str(server.host)].driver.destroy(place.server_id)
+
+
+_READS = ("conductor.get_guest", "images.find", "networks.plug", "volumes.find", "volumes.connect")
+UNDEFINED = Scenario(
+    name="start-undefined",
+    prepare=undefined,
+    begin=lambda world, place: world.act(place, "os-start", status=None),
+    done=running,
+    **{
+        **_POWER,
+        "steps": (*_POWER["steps"], *_READS, "hypervisor.rebuild"),
+        "brief": frozenset({*_POWER["steps"], *_READS}),
+        "local": _POWER["local"] | {"conductor.get_guest"},
+    },
+)
+
 # -- volumes of servers
 
 
@@ -663,4 +686,4 @@ RECONCILE = Scenario(
     apart=True,
 )
 
-SCENARIOS = (BOOT, BARE, DELETE, STOP, START, ATTACH, DETACH, *LOST, RECONCILE)
+SCENARIOS = (BOOT, BARE, DELETE, STOP, START, UNDEFINED, ATTACH, DETACH, *LOST, RECONCILE)

@@ -7,6 +7,7 @@ import pytest
 from infra.db import servers, volumes
 from tests.saga import faults
 from tests.saga.faults import Act
+from tests.saga.scenarios import undefined
 from tests.saga.snapshot import snapshot
 from tests.saga.world import Place, World, until
 
@@ -69,5 +70,41 @@ async def test_the_console_is_read_on_its_host(cloud: World) -> None:
     log.write_text("one\ntwo\n")
     reply = await cloud.act(place, "os-getConsoleOutput", argument={"length": 1}, status=200)
     assert reply.json() == {"output": "two\n"}
+    await cloud.delete(place)
+    await cloud.settled(place)
+
+
+async def test_a_guest_that_somebody_undefined_is_made_anew_by_a_hard_reboot(cloud: World) -> None:
+    place = await cloud.place()
+    host = str((await cloud.active(place)).host)
+    driver = cloud.hosts[host].driver
+    guest, before = driver.guest(place.server_id), await snapshot(cloud, place)
+    driver.destroy(place.server_id)
+    await cloud.act(place, "reboot", argument={"type": "HARD"})
+    await cloud.settled(place)
+    assert driver.guest(place.server_id) == guest
+    assert await snapshot(cloud, place) == before
+    await cloud.delete(place)
+    await cloud.settled(place)
+
+
+async def test_a_server_whose_disk_is_gone_too_is_in_error(cloud: World) -> None:
+    place = await cloud.place()
+    await undefined(cloud, place)
+    host = cloud.hosts[str(getattr(cloud.server(place), "host", None))]
+    disk = host.directory / "instances" / place.server_id / "disk.1"
+    kept = disk.rename(host.directory / "kept")
+    await cloud.act(place, "os-start")
+    await cloud.settled(place)
+    path = f"/compute/v2.1/servers/{place.server_id}"
+    shown = (await cloud.call(place, "GET", path, status=200)).json()["server"]
+    assert (shown["status"], shown["fault"]["code"]) == ("ERROR", 500)
+    assert shown["fault"]["message"] == f"The disk of instance {place.server_id} is not on its host any more."
+    assert host.driver.state(place.server_id) is None
+    # Somebody brings it back.
+    kept.rename(disk)
+    await cloud.act(place, "reboot", argument={"type": "HARD"})
+    await cloud.settled(place)
+    assert getattr(cloud.server(place), "status", None) == "ACTIVE"
     await cloud.delete(place)
     await cloud.settled(place)

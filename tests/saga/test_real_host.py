@@ -17,15 +17,29 @@ from infra.network.linux import netns
 from infra.network.linux.backend import LinuxNetworkBackend
 from infra.settings import HostSettings
 from tests.contract.compute_fixtures import Libvirtd, libvirtd
-from tests.saga.scenarios import BOOT, DELETE
+from tests.saga.scenarios import BOOT, DELETE, UNDEFINED
 from tests.saga.test_every_step import Case, Running
-from tests.saga.world import World, world
+from tests.saga.world import Place, World, world
 from workflows import policies
 
 __all__ = ["libvirtd"]
 
 pytestmark = [pytest.mark.libvirt, pytest.mark.root]
 AT_ONCE = 3
+
+
+async def undefined(world: World, place: Place) -> None:
+    await world.active(place)
+    await asyncio.to_thread(world.hosts["real"].driver.destroy, place.server_id)
+
+
+# A guest that boots nothing does not react to its power button: it is not stopped first.
+REBOOT = replace(
+    UNDEFINED,
+    name="reboot-undefined",
+    prepare=undefined,
+    begin=lambda world, place: world.act(place, "reboot", status=None, argument={"type": "HARD"}),
+)
 CASES = [
     Case(BOOT, "hypervisor.spawn", "fails after"),
     Case(BOOT, "hypervisor.spawn", "breaks after"),
@@ -35,6 +49,7 @@ CASES = [
     Case(BOOT, "volumes.complete", "undo cancelled"),
     Case(DELETE, "hypervisor.remove", "fails after"),
     Case(DELETE, "hypervisor.remove", "twice at once"),
+    Case(REBOOT, "hypervisor.rebuild", "fails after"),
 ]
 
 

@@ -139,3 +139,15 @@ class ClosedAttemptRow(SQLModel, table=True):
     server_id: str = Field(primary_key=True)
     attempt: int = Field(primary_key=True)
     closed_at: datetime = Field(sa_type=UtcDateTime, index=True)
+
+
+class DriftRow(SQLModel, table=True):
+    """What the latest comparison of a host found and nobody could put right."""
+
+    __tablename__ = "drift"
+
+    host: str = Field(primary_key=True)
+    position: int = Field(primary_key=True)
+    kind: str
+    what: str
+    found_at: datetime = Field(sa_type=UtcDateTime)

@@ -12,6 +12,17 @@ BUILDING = "vm_state = 'building'"
 """The rows of ``ix_servers_building``."""
 LIVING = "vm_state != 'deleted'"
 """The rows of ``ix_servers_living``: deleted ones are kept for months."""
+HELD = "(task_state IS NOT NULL OR op IS NOT NULL)"
+"""The rows of ``ix_servers_held``: a request holds them now."""
+STUCK = "stuck_undo IS NOT NULL"
+"""The rows of ``ix_servers_stuck``."""
+DELETED = "vm_state = 'deleted'"
+"""The rows of ``ix_servers_deleted``."""
+
+
+def _of(rows: str, name: str, *columns: str) -> Index:
+    """An index of those rows only; a query takes it that says the same of its rows, word for word."""
+    return Index(name, *columns, sqlite_where=text(rows), postgresql_where=text(rows))
 
 
 class ServerRow(SQLModel, table=True):
@@ -19,16 +30,12 @@ class ServerRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_servers_project_created", "project_id", "created_at"),
         Index("ix_servers_host", "host"),
-        Index(
-            "ix_servers_building",
-            "project_id",
-            "host",
-            "updated_at",
-            "id",
-            sqlite_where=text(BUILDING),
-            postgresql_where=text(BUILDING),
-        ),
-        Index("ix_servers_living", "project_id", sqlite_where=text(LIVING), postgresql_where=text(LIVING)),
+        Index("ix_servers_reservation", "reservation_id", "project_id"),
+        _of(BUILDING, "ix_servers_building", "project_id", "host", "updated_at", "id"),
+        _of(LIVING, "ix_servers_living", "project_id"),
+        _of(HELD, "ix_servers_held", "updated_at"),
+        _of(STUCK, "ix_servers_stuck", "id"),
+        _of(DELETED, "ix_servers_deleted", "deleted_at"),
     )
 
     id: str = Field(primary_key=True)

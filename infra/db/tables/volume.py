@@ -2,10 +2,12 @@
 
 from datetime import datetime
 
-from sqlalchemy import Index, Text
+from sqlalchemy import Index, Text, text
 from sqlmodel import Field, SQLModel
 
 from infra.db.types import Json, UtcDateTime
+
+_HELD = text("op IS NOT NULL")
 
 
 class VolumeRow(SQLModel, table=True):
@@ -43,7 +45,10 @@ class VolumeRow(SQLModel, table=True):
 
 class AttachmentRow(SQLModel, table=True):
     __tablename__ = "volume_attachments"
-    __table_args__ = (Index("ix_volume_attachments_volume", "volume_id"),)
+    __table_args__ = (
+        Index("ix_volume_attachments_volume", "volume_id"),
+        Index("ix_volume_attachments_held", "volume_id", sqlite_where=_HELD, postgresql_where=_HELD),
+    )
 
     id: str = Field(primary_key=True)
     volume_id: str
@@ -56,7 +61,7 @@ class AttachmentRow(SQLModel, table=True):
     delete_on_termination: bool = False
     key: str | None = None
     """The idempotency key that it was made with."""
-    op: str | None = Field(default=None, index=True)
+    op: str | None = None
     """Request id of the attach or detach, to or from a server that is there, which holds it now."""
     attached_at: datetime = Field(sa_type=UtcDateTime)
 
@@ -66,6 +71,7 @@ class SnapshotRow(SQLModel, table=True):
     __table_args__ = (
         Index("ix_volume_snapshots_project", "project_id"),
         Index("ix_volume_snapshots_volume", "volume_id"),
+        Index("ix_volume_snapshots_status", "status"),
     )
 
     id: str = Field(primary_key=True)

@@ -81,3 +81,18 @@ async def test_what_waits_for_its_admission_counts(limited: Limited) -> None:
                 await asyncio.sleep(0)
         await _refused(world, 429)
     await asyncio.gather(*waiting)
+
+
+async def test_a_delete_waits_for_its_turn(limited: Limited) -> None:
+    """Hundreds that all ask at once are too slow for the clients that wait, and count as no boots."""
+    turns = Turns(1)
+    world = limited(turns, building_per_project=2)
+    server_id = await world.boot()
+    async with turns.of("another"):
+        delete = asyncio.create_task(world.call("DELETE", f"/v2.1/servers/{server_id}", status=204))
+        async with asyncio.timeout(10):
+            while not turns._ahead:  # noqa: ASYNC110
+                await asyncio.sleep(0)
+        assert (world.starts.deleted, turns.waiting()) == ([], 0)
+    await delete
+    assert world.starts.deleted == [server_id]

@@ -26,19 +26,19 @@ PROJECTS = {"demo": DEMO, "other": OTHER, "admin": ADMIN}
 
 
 class Verifier:
-    """Tokens are ``<project>:<role>``; ``expired:...`` in front is a token that was valid once."""
+    """Tokens are ``<project>:<role>``, a name or id; ``expired:...`` in front is one that was valid once."""
 
     async def verify(self, token: str, *, allow_expired: bool = False) -> Identity:
         expired = token.startswith("expired:")
         project, _, role = token.removeprefix("expired:").partition(":")
-        if role not in IMPLIED or project not in PROJECTS or (expired and not allow_expired):
+        if role not in IMPLIED or not project or (expired and not allow_expired):
             raise Unauthorized("The token is not valid.")
         moment = datetime.now(UTC)
         return Identity(
             token_id=token,
             user_id="u" * 32,
             user_name=role,
-            project_id=PROJECTS[project],
+            project_id=PROJECTS.get(project, project),
             project_name=project,
             roles=frozenset({role, *IMPLIED[role]}),
             issued_at=moment,
