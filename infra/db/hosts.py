@@ -5,7 +5,7 @@ time of its last report, so that a cache knows which rows to read again.
 """
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ from infra.db.tables.hosts import AggregateHostRow, AggregateRow, ClaimRow, Host
 from infra.db.types import now
 from infra.domain.errors import Conflict, NotFound
 from infra.domain.host import DEFAULT_AVAILABILITY_ZONE, Host, HostReport
+from infra.domain.inventory import CLASSES, Terms
 
 _NAMESPACE = uuid.UUID("6c1c58c1-6c5b-5c0e-9d9f-1b6f0b1c7d11")
 _COLUMNS = tuple(table_of(HostRow).columns)
@@ -243,13 +244,19 @@ def _row(session: Session, name: str) -> HostRow | None:
 
 
 def _of(report: HostReport) -> dict[str, Any]:
-    largest, capacity = report.inventory.largest, report.inventory.capacity
     return {
         "report": report.model_dump(mode="json"),
         "reported_at": now(),
-        **largest.model_dump(),
-        **{f"{name}_capacity": value for name, value in capacity.model_dump().items()},
+        **terms_columns(report.inventory.terms),
     }
+
+
+def terms_columns(terms: Mapping[str, Terms]) -> dict[str, int]:
+    """What claims look at of the terms on which a host gives out its resources."""
+    found: dict[str, int] = {}
+    for name, column in CLASSES.items():
+        found |= {column: terms[name].max_unit, f"{column}_capacity": terms[name].capacity}
+    return found
 
 
 def _change(session: Session, name: str, **values: Any) -> None:

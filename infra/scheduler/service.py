@@ -13,6 +13,7 @@ from infra.db import aggregates, claims, explanations, groups, hosts
 from infra.db.engine import Database
 from infra.db.types import now
 from infra.domain.errors import ClaimLost, NotFound, Unavailable
+from infra.domain.extra_specs import pci_wishes
 from infra.domain.host import Claim
 from infra.domain.placement import Claimed, Explanation, PlacementGroup, PlacementRequest, ServerGroup, Unplaceable
 from infra.scheduler.explain import explain
@@ -46,11 +47,12 @@ class Scheduler:
             Fenced: the attempt was closed.
             Unavailable: too many claims were lost to other requests, or a host that would do is away since a moment
                 only; the same call may succeed later.
-            BadRequest: a scheduler hint has a wrong form.
+            BadRequest: a scheduler hint has a wrong form, or an alias of PCI devices is defined no more.
         """
         began = time.monotonic()
         since, lost = began - _STALE_SECONDS, 0
         looked_up = not request.hints
+        devices = pci_wishes(request.flavor, self._options.pci_alias)
         for _ in range(_ROUNDS):
             # Most servers are in no group and name no other: only a claim that is lost makes sure.
             placed = request if looked_up else await self._db.read(_placed, request)
@@ -67,8 +69,9 @@ class Scheduler:
             for host in ranked[:_CANDIDATES]:
                 explanation = explanation.model_copy(update={"chosen": host, "lost_races": lost})
                 told = explanation.model_dump(mode="json")
+                wanted = _claim(request, host, attempt)
                 try:
-                    won = await self._db.write(claims.claim, _claim(request, host, attempt), request.topology, told)
+                    won = await self._db.write(claims.claim, wanted, request.topology, told, devices)
                 except ClaimLost:
                     lost += 1
                     continue

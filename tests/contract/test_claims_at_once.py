@@ -11,7 +11,7 @@ from infra.db import claims, hosts
 from infra.db.engine import Database
 from infra.domain.errors import ClaimLost, Fenced
 from infra.domain.numa import CellWish, NumaWish
-from tests.contract.hosts_help import add, add_pinning, check_sums, claim, group, pinned
+from tests.contract.hosts_help import ONE_GPU, add, add_pinning, check_sums, claim, gpus, group, pinned
 
 
 class _Callers:
@@ -119,6 +119,27 @@ def test_callers_at_once_never_get_the_same_cpus(database: Database) -> None:
     _Callers(database, 4).run(work)
     check_sums(database)
     assert lost, "there was room for all: nothing was shown"
+
+
+def test_callers_at_once_never_get_the_same_device(database: Database) -> None:
+    add(database, "a", "b", pci_devices=gpus(None, None, None))
+    lost: list[int] = []
+
+    def work(db: Database, number: int) -> None:
+        dice = random.Random(number)
+        for index in range(6):
+            server = f"s{number}-{index}"
+            try:
+                db.write_now(claims.claim, claim(server, dice.choice("ab"), vcpus=0, memory_mb=1), None, None, ONE_GPU)
+            except ClaimLost:
+                lost.append(number)
+                continue
+            if dice.random() < 0.4:
+                db.write_now(claims.release, server, 1)
+
+    _Callers(database, 4).run(work)
+    check_sums(database)
+    assert lost, "there was a device for all: nothing was shown"
 
 
 def test_members_claimed_at_once_never_share_a_host_under_anti_affinity(database: Database) -> None:

@@ -19,7 +19,7 @@ def _change() -> Any:
     return Column(BigInteger, nullable=False, index=True, default=Change(), onupdate=Change(), server_default="0")
 
 
-def _cells() -> Any:
+def _parts() -> Any:
     return Column(Json, nullable=False, default=list, server_default="[]")
 
 
@@ -50,7 +50,8 @@ class HostRow(SQLModel, table=True):
     memory_mb_claimed: int = 0
     disk_gb_claimed: int = 0
     pcpus_claimed: int = Field(default=0, sa_column_kwargs=_NONE)
-    numa_used: list[dict[str, Any]] = Field(default_factory=list, sa_column=_cells())
+    numa_used: list[dict[str, Any]] = Field(default_factory=list, sa_column=_parts())
+    pci_used: list[dict[str, Any]] = Field(default_factory=list, sa_column=_parts())
     servers: int = 0
     build_failures: int = 0
 
@@ -116,7 +117,8 @@ class ClaimRow(SQLModel, table=True):
     memory_mb: int
     disk_gb: int
     pcpus: int = Field(default=0, sa_column_kwargs=_NONE)
-    numa: list[dict[str, Any]] = Field(default_factory=list, sa_column=_cells())
+    numa: list[dict[str, Any]] = Field(default_factory=list, sa_column=_parts())
+    pci: list[dict[str, Any]] = Field(default_factory=list, sa_column=_parts())
     image_properties: dict[str, str] = Field(sa_type=Json)
     quarantined: bool = False
 

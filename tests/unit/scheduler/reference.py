@@ -64,6 +64,7 @@ class World:
     def passing(self) -> list[Host]:
         always = ["ComputeFilter", "RequestedHostFilter", "RetryFilter", "CapacityFilter"]
         always += ["ServerGroupAntiAffinityFilter", "ServerGroupAffinityFilter", "NUMATopologyFilter"]
+        always += ["PciPassthroughFilter"]
         aggregates = ["IsolatedAggregates", "TenantAggregates"]
         names = always if self.request.forced_host else [*always, "AvailabilityZoneFilter", "TraitsFilter", *aggregates]
         if not self.request.forced_host:
@@ -127,14 +128,36 @@ class World:
         )
 
     def NUMATopologyFilter(self, host: Host) -> bool:
+        cells = self._fitting_cells(host)
+        return cells is None or int(self.request.flavor.extra_specs.get("hw:numa_nodes", "1")) <= len(cells)
+
+    def PciPassthroughFilter(self, host: Host) -> bool:
+        asked = self.request.flavor.extra_specs.get("pci_passthrough:alias")
+        if asked is None:
+            return True
+        nearby, anywhere = {"gpu:1": (0, 1), "gpu:2": (0, 2), "gpu:1,near:1": (1, 1)}[asked]
+        taken = {device.address for device in host.pci_used}
+        nodes = [device.numa_node for device in host.report.pci_devices if device.address not in taken]
+        cells = self._fitting_cells(host)
+        if cells is None:
+            return nearby + anywhere <= len(nodes)
+
+        def suits(cell: int) -> bool:
+            near, unknown = nodes.count(cell), nodes.count(None)
+            return nearby <= near and nearby + anywhere <= near + unknown
+
+        return any(suits(cell) for cell in cells)
+
+    def _fitting_cells(self, host: Host) -> list[int] | None:
+        """Cells with room for one of the guest's; None if it does not ask for any."""
         specs = self.request.flavor.extra_specs
         dedicated = specs.get("hw:cpu_policy") == "dedicated"
         if not dedicated and "hw:numa_nodes" not in specs and "hw:mem_page_size" not in specs:
-            return True
+            return None
         nodes = int(specs.get("hw:numa_nodes", "1"))
         cpus, memory = self.request.flavor.vcpus // nodes, self.request.flavor.ram_mb // nodes
         uses = {use.id: use for use in host.numa_used}
-        fitting = 0
+        fitting = []
         for cell in host.report.numa:
             use = uses.get(cell.id)
             taken, pages = (set(use.dedicated), dict(use.pages)) if use else (set(), {})
@@ -142,8 +165,9 @@ class World:
             small = cell.memory_mb - sum(size * count // 1024 for size, count in cell.pages)
             small -= use.memory_mb if use else 0
             huge = any((count - pages.get(size, 0)) * size >= memory * 1024 for size, count in cell.pages)
-            fitting += cpus <= free and (huge if specs.get("hw:mem_page_size") == "large" else memory <= small)
-        return nodes <= fitting
+            if cpus <= free and (huge if specs.get("hw:mem_page_size") == "large" else memory <= small):
+                fitting.append(cell.id)
+        return fitting
 
     def TraitsFilter(self, host: Host) -> bool:
         for wishes in (self.request.flavor.extra_specs, self.request.image_properties):
@@ -308,12 +332,16 @@ class World:
             ("io_ops_weight_multiplier", 1, lambda h: h.report.io_ops),
             ("num_instances_weight_multiplier", 1, lambda h: h.servers),
             ("image_props_weight_multiplier", 1, self._alike),
-            ("pci_weight_multiplier", 1, lambda h: -h.report.pci_devices_free),
+            ("pci_weight_multiplier", 1, self._few_devices),
             ("metrics_weight_multiplier", 1, self._metrics),
             ("soft_affinity_weight_multiplier", 1, lambda h: self._members(h, "soft-affinity") or 0),
             ("soft_anti_affinity_weight_multiplier", 1, lambda h: -(self._members(h, "soft-anti-affinity") or 0)),
             ("build_failure_weight_multiplier", -1, lambda h: h.build_failures),
         ]
+
+    def _few_devices(self, host: Host) -> float:
+        taken = {device.address for device in host.pci_used}
+        return -sum(device.address not in taken for device in host.report.pci_devices)
 
     def _free_ram(self, host: Host) -> float:
         inventory = host.report.inventory
