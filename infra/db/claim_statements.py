@@ -73,6 +73,8 @@ TAKE = COUNT.where(
             and_(
                 HOST.c[f"{name}_claimed"] + bindparam(f"more_{name}") <= HOST.c[f"{name}_capacity"],
                 bindparam(f"more_{name}") <= HOST.c[name],
+                bindparam(f"more_{name}") >= HOST.c[f"{name}_min_unit"],
+                bindparam(f"more_{name}") % HOST.c[f"{name}_step_size"] == 0,
             ),
         )
         for name in RESOURCES

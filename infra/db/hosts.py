@@ -21,7 +21,7 @@ from infra.db.tables.hosts import AggregateHostRow, AggregateRow, ClaimRow, Host
 from infra.db.types import now
 from infra.domain.errors import Conflict, NotFound
 from infra.domain.host import DEFAULT_AVAILABILITY_ZONE, Host, HostReport
-from infra.domain.inventory import CLASSES, Terms
+from infra.domain.inventory import CLASSES, Terms, changed
 
 _NAMESPACE = uuid.UUID("6c1c58c1-6c5b-5c0e-9d9f-1b6f0b1c7d11")
 _COLUMNS = tuple(table_of(HostRow).columns)
@@ -57,12 +57,12 @@ def enrol(session: Session, report: HostReport, *, id: str | None = None) -> Hos
     """
     row = _row(session, report.name)
     if row is None:
-        row = HostRow(id=id or host_id(report.name), name=report.name, created_at=now(), **_of(report))
+        row = HostRow(id=id or host_id(report.name), name=report.name, created_at=now(), **_of(report, {}))
         session.add(row)
     else:
         if id is not None and row.id != id:
             raise Conflict(f"Host {report.name} is enrolled with another id.")
-        for name, value in _of(report).items():
+        for name, value in _of(report, row.terms_set).items():
             setattr(row, name, value)
         row.ready = False
         row.generation += 1
@@ -88,7 +88,9 @@ def report(session: Session, report: HostReport) -> bool:
     if known == report.model_dump(mode="json"):
         _update(session, report.name, reported_at=now(), changed=HostRow.changed)
     else:
-        _change(session, report.name, **_of(report))
+        # Locked, so that terms which an operator sets meanwhile are not lost.
+        locked = _row(session, report.name)
+        _change(session, report.name, **_of(report, locked.terms_set if locked is not None else {}))
     return bool(ready)
 
 
@@ -243,11 +245,11 @@ def _row(session: Session, name: str) -> HostRow | None:
     return session.execute(select(HostRow).where(col(HostRow.name) == name).with_for_update()).scalar_one_or_none()
 
 
-def _of(report: HostReport) -> dict[str, Any]:
+def _of(report: HostReport, terms_set: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "report": report.model_dump(mode="json"),
         "reported_at": now(),
-        **terms_columns(report.inventory.terms),
+        **terms_columns(changed(report.inventory.terms, terms_set)),
     }
 
 
@@ -255,7 +257,8 @@ def terms_columns(terms: Mapping[str, Terms]) -> dict[str, int]:
     """What claims look at of the terms on which a host gives out its resources."""
     found: dict[str, int] = {}
     for name, column in CLASSES.items():
-        found |= {column: terms[name].max_unit, f"{column}_capacity": terms[name].capacity}
+        found[column] = terms[name].max_unit
+        found |= {f"{column}_{part}": getattr(terms[name], part) for part in ("min_unit", "step_size", "capacity")}
     return found
 
 

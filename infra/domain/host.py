@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from infra.domain import pci
+from infra.domain import inventory, pci
 from infra.domain.inventory import CLASSES, Terms
 from infra.domain.numa import CellUse, GuestCell, HostCell
 from infra.domain.pci import PciDevice
@@ -115,6 +115,8 @@ class Host(BaseModel):
     pcpus_claimed: int = 0
     numa_used: tuple[CellUse, ...] = ()
     """What servers with a topology hold of the cells."""
+    terms_set: dict[str, dict[str, int | float]] = Field(default_factory=dict)
+    """By resource class, the terms that an operator set and that are not the host's own."""
     pci_used: tuple[PciDevice, ...] = ()
     """Devices that servers have, also those that the host reports no more."""
     servers: int = 0
@@ -133,7 +135,7 @@ class Host(BaseModel):
     @cached_property
     def terms(self) -> dict[str, Terms]:
         """On which it gives out each of ``CLASSES``."""
-        return self.report.inventory.terms
+        return inventory.changed(self.report.inventory.terms, self.terms_set)
 
     @cached_property
     def inventories(self) -> dict[str, Terms]:

@@ -1,6 +1,8 @@
 """What a host offers of each resource class, and on which terms, as the Placement API has it. Pure rules."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 CLASSES = {"VCPU": "vcpus", "MEMORY_MB": "memory_mb", "DISK_GB": "disk_gb", "PCPU": "pcpus"}
 """Resource classes that every host may have, and what they are called here."""
@@ -27,3 +29,8 @@ class Terms:
     def allow(self, amount: int) -> bool:
         """Whether one server may have this amount, if it is there."""
         return self.min_unit <= amount <= self.max_unit and amount % self.step_size == 0
+
+
+def changed(own: Mapping[str, Terms], changes: Mapping[str, Mapping[str, Any]]) -> dict[str, Terms]:
+    """The terms of each class, with the fields that an operator set."""
+    return {name: replace(terms, **changes.get(name, {})) for name, terms in own.items()}

@@ -36,6 +36,7 @@ from infra.scheduler.filters.retry import RetryFilter
 from infra.scheduler.filters.same_host import SameHostFilter
 from infra.scheduler.filters.tenant_aggregates import TenantAggregatesFilter
 from infra.scheduler.filters.traits import TraitsFilter
+from infra.scheduler.filters.units import UnitsFilter
 from infra.scheduler.table import Floats, HostTable, Mask, Rows
 from infra.scheduler.weighers import base as weighing
 from infra.scheduler.weighers.build_failure import BuildFailureWeigher
@@ -58,6 +59,7 @@ FILTERS: tuple[filtering.Filter, ...] = (
     RetryFilter(),
     AvailabilityZoneFilter(),
     CapacityFilter(),
+    UnitsFilter(),
     TraitsFilter(),
     IsolatedAggregatesFilter(),
     TenantAggregatesFilter(),
@@ -89,6 +91,7 @@ FORCED = frozenset(
         "RequestedHostFilter",
         "RetryFilter",
         "CapacityFilter",
+        "UnitsFilter",
         "NUMATopologyFilter",
         "PciPassthroughFilter",
         "ServerGroupAntiAffinityFilter",

@@ -13,6 +13,7 @@ from infra.db.changes import Change
 from infra.db.types import Json, UtcDateTime
 
 _NONE = {"server_default": "0"}
+_ONE = {"server_default": "1"}
 
 
 def _change() -> Any:
@@ -21,6 +22,10 @@ def _change() -> Any:
 
 def _parts() -> Any:
     return Column(Json, nullable=False, default=list, server_default="[]")
+
+
+def _terms() -> Any:
+    return Column(Json, nullable=False, default=dict, server_default="{}")
 
 
 class HostRow(SQLModel, table=True):
@@ -38,10 +43,19 @@ class HostRow(SQLModel, table=True):
     generation: int = 0
     changed: int = Field(default=None, sa_column=_change())
     """Grows with every change but a report that says nothing new: caches read on from where they were."""
+    terms_set: dict[str, Any] = Field(default_factory=dict, sa_column=_terms())
     vcpus: int
     memory_mb: int
     disk_gb: int
     pcpus: int = Field(default=0, sa_column_kwargs=_NONE)
+    vcpus_min_unit: int = Field(default=1, sa_column_kwargs=_ONE)
+    memory_mb_min_unit: int = Field(default=1, sa_column_kwargs=_ONE)
+    disk_gb_min_unit: int = Field(default=1, sa_column_kwargs=_ONE)
+    pcpus_min_unit: int = Field(default=1, sa_column_kwargs=_ONE)
+    vcpus_step_size: int = Field(default=1, sa_column_kwargs=_ONE)
+    memory_mb_step_size: int = Field(default=1, sa_column_kwargs=_ONE)
+    disk_gb_step_size: int = Field(default=1, sa_column_kwargs=_ONE)
+    pcpus_step_size: int = Field(default=1, sa_column_kwargs=_ONE)
     vcpus_capacity: int
     memory_mb_capacity: int
     disk_gb_capacity: int

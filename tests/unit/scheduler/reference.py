@@ -111,21 +111,34 @@ class World:
         return self.request.availability_zone in (None, host.availability_zone)
 
     def CapacityFilter(self, host: Host) -> bool:
-        inventory, flavor = host.report.inventory, self.request.flavor
+        flavor = self.request.flavor
         disk = (0 if self.request.volume_backed else flavor.disk_gb) + flavor.ephemeral_gb + -(-flavor.swap_mb // 1024)
-        memory = (inventory.memory_mb - inventory.reserved_memory_mb) * inventory.ram_allocation_ratio
         if flavor.extra_specs.get("hw:cpu_policy") == "dedicated":
-            cpus = flavor.vcpus + host.pcpus_claimed <= inventory.pcpus
+            cpus = self._gives(host, "PCPU", flavor.vcpus, host.pcpus_claimed)
         else:
-            shared = inventory.vcpus * inventory.cpu_allocation_ratio
-            cpus = flavor.vcpus <= inventory.vcpus and host.vcpus_claimed + flavor.vcpus <= shared
+            cpus = self._gives(host, "VCPU", flavor.vcpus, host.vcpus_claimed)
         return (
             cpus
-            and flavor.ram_mb <= inventory.memory_mb
-            and disk <= inventory.disk_gb
-            and host.memory_mb_claimed + flavor.ram_mb <= memory
-            and (not disk or host.disk_gb_claimed + disk <= inventory.disk_gb * inventory.disk_allocation_ratio)
+            and self._gives(host, "MEMORY_MB", flavor.ram_mb, host.memory_mb_claimed)
+            and self._gives(host, "DISK_GB", disk, host.disk_gb_claimed)
         )
+
+    def _gives(self, host: Host, name: str, amount: int, claimed: int) -> bool:
+        terms = self._terms(host, name)
+        room = (terms["total"] - terms["reserved"]) * terms["allocation_ratio"]
+        fits = terms["min_unit"] <= amount <= terms["max_unit"] and amount % terms["step_size"] == 0
+        return not amount or (fits and claimed + amount <= room)
+
+    def _terms(self, host: Host, name: str) -> dict[str, Any]:
+        inventory = host.report.inventory
+        total, reserved, ratio = {
+            "VCPU": (inventory.vcpus, 0, inventory.cpu_allocation_ratio),
+            "MEMORY_MB": (inventory.memory_mb, inventory.reserved_memory_mb, inventory.ram_allocation_ratio),
+            "DISK_GB": (inventory.disk_gb, 0, inventory.disk_allocation_ratio),
+            "PCPU": (inventory.pcpus, 0, 1.0),
+        }[name]
+        own = {"total": total, "max_unit": total, "reserved": reserved, "allocation_ratio": ratio}
+        return {"min_unit": 1, "step_size": 1, **own, **host.terms_set.get(name, {})}
 
     def NUMATopologyFilter(self, host: Host) -> bool:
         cells = self._fitting_cells(host)
@@ -300,12 +313,12 @@ class World:
         )
 
     def ComputeCapabilitiesFilter(self, host: Host) -> bool:
-        inventory, report = host.report.inventory, host.report
+        report = host.report
         known = {
             "hypervisor_type": report.hypervisor_type,
             "cpu_info:features": report.cpu_info.get("features"),
             "cpu_info:topology:cores": report.cpu_info.get("topology", {}).get("cores"),
-            "free_ram_mb": inventory.memory_mb - inventory.reserved_memory_mb - host.memory_mb_claimed,
+            "free_ram_mb": self._free_ram(host),
             "host": host.name,
             "num_instances": host.servers,
         }
@@ -325,7 +338,7 @@ class World:
             (
                 "cpu_weight_multiplier",
                 1,
-                lambda h: h.report.inventory.vcpus * h.report.inventory.cpu_allocation_ratio - h.vcpus_claimed,
+                self._free_cpus,
             ),
             ("disk_weight_multiplier", 1, lambda h: h.report.inventory.disk_gb - h.disk_gb_claimed),
             ("hypervisor_version_weight_multiplier", 1, lambda h: h.report.hypervisor_version),
@@ -344,8 +357,12 @@ class World:
         return -sum(device.address not in taken for device in host.report.pci_devices)
 
     def _free_ram(self, host: Host) -> float:
-        inventory = host.report.inventory
-        return inventory.memory_mb - inventory.reserved_memory_mb - host.memory_mb_claimed
+        terms = self._terms(host, "MEMORY_MB")
+        return float(terms["total"] - terms["reserved"] - host.memory_mb_claimed)
+
+    def _free_cpus(self, host: Host) -> float:
+        terms = self._terms(host, "VCPU")
+        return max(0, (terms["total"] - terms["reserved"]) * terms["allocation_ratio"]) - host.vcpus_claimed
 
     def _alike(self, host: Host) -> float:
         setting = self.options.image_props_weight_setting

@@ -108,6 +108,13 @@ _hosts = st.lists(
         servers=st.integers(0, 4),
         io_ops=st.integers(0, 4),
         build_failures=st.sampled_from((0, 0, 1, 3)),
+        terms_set=_mostly(
+            {},
+            {"VCPU": {"step_size": 2}},
+            {"VCPU": {"reserved": 6, "allocation_ratio": 1.5}, "DISK_GB": {"max_unit": 10}},
+            {"MEMORY_MB": {"min_unit": 512, "reserved": 4096}},
+            {"PCPU": {"max_unit": 1}},
+        ),
         pci_devices=st.sampled_from(((), gpus(0, 1), gpus(1, None, 0), gpus(None, None))),
         pci_used=st.sampled_from(((), (), gpus(1), gpus(0, 1, None))),
         hypervisor_type=st.sampled_from(("QEMU", "KVM", "fake")),
