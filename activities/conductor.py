@@ -9,10 +9,10 @@ from activities.models import Attempt, Instance, VolumeRef
 from infra.db import attachments, claims, images, keypairs, port_bindings, ports, servers
 from infra.db.engine import Database
 from infra.domain.errors import Fenced, NotFound
-from infra.domain.extra_specs import numa_wish
+from infra.domain.extra_specs import PCI_ALIAS, numa_wish
 from infra.domain.flavor import Keypair
+from infra.domain.host import Claim
 from infra.domain.network import Port
-from infra.domain.numa import GuestCell
 from infra.domain.server import Server
 from infra.temporal.history import History
 
@@ -57,6 +57,7 @@ def _instance(session: Session, params: GetInstance) -> Instance:
     if server.op != params.op:
         raise Fenced(f"Server {server.id} is being deleted.")
     key = _key(session, server)
+    claim = _claim(session, server, params.attempt.number)
     return Instance(
         server_id=server.id,
         name=server.name,
@@ -79,13 +80,15 @@ def _instance(session: Session, params: GetInstance) -> Instance:
         availability_zone=server.availability_zone,
         launch_index=server.launch_index,
         reservation_id=server.reservation_id,
-        numa=_numa(session, server, params.attempt.number),
+        numa=claim.numa if claim else (),
+        pci=tuple(device.address for device in claim.pci) if claim else (),
     )
 
 
-def _numa(session: Session, server: Server, attempt: int) -> tuple[GuestCell, ...]:
-    claim = claims.get(session, server.id, attempt) if numa_wish(server.flavor) else None
-    return claim.numa if claim else ()
+def _claim(session: Session, server: Server, attempt: int) -> Claim | None:
+    """Of a server whose claim says more than how much it has."""
+    says_more = numa_wish(server.flavor) is not None or PCI_ALIAS in server.flavor.extra_specs
+    return claims.get(session, server.id, attempt) if says_more else None
 
 
 def _key(session: Session, server: Server) -> Keypair | None:

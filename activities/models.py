@@ -85,3 +85,5 @@ class Instance(History):
     reservation_id: str = ""
     numa: tuple[GuestCell, ...] = ()
     """Which CPUs and memory of the host the guest has, if its flavor asks."""
+    pci: tuple[str, ...] = ()
+    """Addresses of the host's devices that it has to itself, if its flavor asks."""

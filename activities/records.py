@@ -12,6 +12,7 @@ from infra.db.boot_requests import Request
 from infra.db.engine import Database
 from infra.domain.boot import ServerSpec
 from infra.domain.errors import Conflict, Unavailable
+from infra.domain.pci import PciAlias
 from infra.domain.server import TRANSITIONS, Fault, Server, Verb, VmState
 from infra.settings import LimitSettings
 from infra.temporal.history import History
@@ -135,9 +136,10 @@ class OweCleanup(History):
 
 
 class RecordsActivities:
-    def __init__(self, db: Database, limits: LimitSettings) -> None:
+    def __init__(self, db: Database, limits: LimitSettings, pci_aliases: tuple[PciAlias, ...]) -> None:
         self._db = db
         self._limits = limits
+        self._pci_aliases = pci_aliases
 
     @step("records.create_servers", because="the run itself ends the rows: in ERROR with a fault, or withdrawn")
     async def create_servers(self, params: CreateServers) -> CreatedServers:
@@ -158,6 +160,7 @@ class RecordsActivities:
             is_admin=params.is_admin,
             spec=ServerSpec.model_validate(params.spec),
             sealed_user_data=params.user_data.model_dump() if params.user_data else None,
+            pci_aliases=self._pci_aliases,
         )
         admitted = await self._db.write(admission.admit, request)
         return CreatedServers(servers=tuple(_admitted(server) for server in admitted))

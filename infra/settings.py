@@ -9,10 +9,12 @@ import os
 import socket
 from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from infra.domain.pci import PciAlias, PciDeviceSpec, agreeing
 
 
 class _Group(BaseModel):
@@ -86,6 +88,8 @@ class HostSettings(_Group):
     """CPUs that servers with ``hw:cpu_policy=dedicated`` get to themselves: ``2-15,^8``. None: no such server fits."""
     cpu_shared_set: str = ""
     """CPUs for all others; default those that are not dedicated."""
+    pci_device_spec: tuple[PciDeviceSpec, ...] = ()
+    """PCI devices that servers may have to themselves: each names a vendor, a product, an address, or some of these."""
     cpu_allocation_ratio: float = 16.0
     ram_allocation_ratio: float = 1.0
     disk_allocation_ratio: float = 1.0
@@ -171,6 +175,8 @@ class SchedulerSettings(_Group):
     image_props_weight_multiplier: float = 0.0
     image_props_weight_setting: dict[str, float] = Field(default_factory=dict)
     """Factor by image property; empty: every property counts 1."""
+    pci_alias: Annotated[tuple[PciAlias, ...], AfterValidator(agreeing)] = ()
+    """Names by which flavors ask for PCI devices; the same for the API and all control workers."""
     pci_weight_multiplier: float = Field(default=1.0, ge=0)
     soft_affinity_weight_multiplier: float = Field(default=1.0, ge=0)
     soft_anti_affinity_weight_multiplier: float = Field(default=1.0, ge=0)

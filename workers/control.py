@@ -67,7 +67,7 @@ def build(
     sealer = Sealer(settings.seal)
     control = (
         IdentityActivities(identity, sealer),
-        RecordsActivities(db, settings.limits),
+        RecordsActivities(db, settings.limits, settings.scheduler.pci_alias),
         ConductorActivities(db),
         AttachmentActivities(db),
         RepairActivities(db),

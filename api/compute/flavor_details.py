@@ -7,12 +7,15 @@ from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError
 
 from api.auth import AdminDep, ReaderDep
 from api.compute.common import empty
+from api.compute.microversion import Version
 from api.compute.wire import MetadataKey, Text, Wire, body, json_body
 from api.deps import ServicesDep
 from infra.db import flavors
 from infra.domain.errors import BadRequest, NotFound
+from infra.domain.extra_specs import PCI_ALIAS, pci_counts
 
 router = APIRouter()
+_CHECKED = 86
 
 
 def _as_text(value: Any) -> Any:
@@ -50,7 +53,9 @@ async def set_extra_specs(
     context: AdminDep,
     wanted: Annotated[ExtraSpecsRequest, body(ExtraSpecsRequest)],
     found: ServicesDep,
+    version: Version,
 ) -> dict[str, Any]:
+    _check(wanted.extra_specs, version)
     await found.db.write(flavors.set_extra_specs, flavor_id, wanted.extra_specs)
     return {"extra_specs": wanted.extra_specs}
 
@@ -65,7 +70,7 @@ async def extra_spec(flavor_id: str, key: str, context: ReaderDep, found: Servic
 
 @router.put("/flavors/{flavor_id}/os-extra_specs/{key}")
 async def set_extra_spec(
-    flavor_id: str, key: str, request: Request, context: AdminDep, found: ServicesDep
+    flavor_id: str, key: str, request: Request, context: AdminDep, found: ServicesDep, version: Version
 ) -> dict[str, str]:
     try:
         wanted = _ONE_SPEC.validate_python(await json_body(request))
@@ -73,8 +78,15 @@ async def set_extra_spec(
         raise BadRequest("The body must be one extra spec: a key and a value of text.") from None
     if list(wanted) != [key]:
         raise BadRequest("The body must hold the key of the address, and no other.")
+    _check(wanted, version)
     await found.db.write(flavors.set_extra_specs, flavor_id, wanted)
     return wanted
+
+
+def _check(specs: dict[str, str], version: int) -> None:
+    """The form only, as in Nova: whether an alias is defined is seen when a server is to boot."""
+    if version >= _CHECKED and PCI_ALIAS in specs:
+        pci_counts(specs[PCI_ALIAS])
 
 
 _ONE_SPEC = TypeAdapter(dict[MetadataKey, SpecValue])

@@ -18,6 +18,7 @@ from api.compute.wire import body
 from api.deps import Services, ServicesDep
 from infra.db import explanations
 from infra.domain.boot import ServerSpec
+from infra.domain.pci import PciAlias
 from infra.domain.placement import Explanation, PlacementRequest
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ async def dry_run(
     The same hosts, request and ``seed`` give the same choice; without a seed hosts of equal weight come in any order.
     """
     spec = boot_request.server_spec(wanted, context, found.settings)
-    placement = await found.db.read(_placement_request, spec, context, seed)
+    aliases = found.settings.scheduler.pci_alias
+    placement = await found.db.read(_placement_request, spec, context, seed, aliases)
     told = await _scheduler(request, found).dry_run(placement)
     return {"placement_explanation": _shown(told, context)}
 
@@ -69,8 +71,10 @@ def _shown(told: Explanation, context: Context) -> dict[str, Any]:
     return {"placed": placed, "reason": None if placed else told.sentence, **shown.model_dump(mode="json")}
 
 
-def _placement_request(session: Session, spec: ServerSpec, context: Context, seed: str | None) -> PlacementRequest:
-    resolved = look_up(session, spec, context, 1)
+def _placement_request(
+    session: Session, spec: ServerSpec, context: Context, seed: str | None, aliases: tuple[PciAlias, ...]
+) -> PlacementRequest:
+    resolved = look_up(session, spec, context, 1, aliases)
     zone, _, host = (spec.availability_zone or "").partition(":")
     return PlacementRequest(
         server_id=str(uuid.uuid4()),

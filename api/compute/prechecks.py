@@ -9,9 +9,10 @@ from api.auth import Context
 from infra.db import boot_requests, quotas
 from infra.domain import boot_rules
 from infra.domain.boot import ServerSpec
+from infra.domain.pci import PciAlias
 
 
-def precheck(session: Session, spec: ServerSpec, context: Context) -> None:
+def precheck(session: Session, spec: ServerSpec, context: Context, aliases: tuple[PciAlias, ...]) -> None:
     """Look up all that a boot request names, and whether the least it asks for fits the project's quota.
 
     Raises:
@@ -21,13 +22,15 @@ def precheck(session: Session, spec: ServerSpec, context: Context) -> None:
         QuotaExceeded: the project has no room for it.
     """
     project = context.project_id
-    resolved = look_up(session, spec, context, spec.max_count)
+    resolved = look_up(session, spec, context, spec.max_count, aliases)
     quota = quotas.get(session, project)
     boot_rules.check_metadata(quota, spec.metadata)
     boot_rules.check_quota(quota, quotas.usage(session, project), resolved.flavor, spec.min_count)
 
 
-def look_up(session: Session, spec: ServerSpec, context: Context, count: int) -> boot_requests.Resolved:
+def look_up(
+    session: Session, spec: ServerSpec, context: Context, count: int, aliases: tuple[PciAlias, ...]
+) -> boot_requests.Resolved:
     """All that a request for ``count`` servers names, before any of them has an id. Raises as ``precheck`` does."""
     return boot_requests.resolve(
         session,
@@ -39,5 +42,6 @@ def look_up(session: Session, spec: ServerSpec, context: Context, count: int) ->
             user_id=context.user_id,
             is_admin=context.is_admin,
             spec=spec,
+            pci_aliases=aliases,
         ),
     )

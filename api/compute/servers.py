@@ -47,7 +47,7 @@ async def create(
     async with turns.of(project_id):
         if key is None:
             # A repeat must not be refused for what its own server holds; admission knows one from the other.
-            await found.db.read(precheck, spec, context)
+            await found.db.read(precheck, spec, context, found.settings.scheduler.pci_alias)
         booted = await start.boot(found, context, spec, idempotency_key=key)
     if wanted.server.return_reservation_id:
         return JSONResponse({"reservation_id": booted.reservation_id}, 202)

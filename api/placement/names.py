@@ -9,21 +9,21 @@ from api.placement.microversion import Version, since
 from api.placement.query import DISABLED, traits
 from infra.db import hosts
 from infra.domain.errors import BadRequest, NotFound
-from infra.domain.placement import RESOURCE_CLASSES
+from infra.domain.inventory import CLASSES
 
 router = APIRouter()
 
 
 @router.get("/resource_classes")
-async def classes(version: Version) -> dict[str, Any]:
+async def classes(found: ServicesDep, version: Version) -> dict[str, Any]:
     since(version, 2)
-    return {"resource_classes": [_class(name) for name in RESOURCE_CLASSES]}
+    return {"resource_classes": [_class(name) for name in await _classes(found)]}
 
 
 @router.get("/resource_classes/{name}")
-async def one_class(name: str, version: Version) -> dict[str, Any]:
+async def one_class(name: str, found: ServicesDep, version: Version) -> dict[str, Any]:
     since(version, 2)
-    if name not in RESOURCE_CLASSES:
+    if name not in await _classes(found):
         raise NotFound(f"No such resource class: {name}.")
     return _class(name)
 
@@ -54,6 +54,12 @@ async def one_trait(name: str, found: ServicesDep, version: Version) -> Response
 
 def _class(name: str) -> dict[str, Any]:
     return {"name": name, "links": [{"rel": "self", "href": f"/placement/resource_classes/{name}"}]}
+
+
+async def _classes(found: ServicesDep) -> list[str]:
+    """Those that every host may have, and then those of PCI devices that some have."""
+    own = {name for host in await found.db.read(hosts.snapshot) for name in host.inventories}
+    return [*CLASSES, *sorted(own.difference(CLASSES))]
 
 
 async def _traits(found: ServicesDep) -> set[str]:

@@ -30,34 +30,19 @@ async def listing(request: Request, found: ServicesDep, version: Version) -> dic
 
 @router.get("/{uuid}")
 async def show(uuid: str, found: ServicesDep, version: Version) -> dict[str, Any]:
-    return views.provider(_base(found), await _host(found, uuid), version)
-
-
-@router.get("/{uuid}/inventories")
-async def inventories(uuid: str, found: ServicesDep, version: Version) -> dict[str, Any]:
-    host = await _host(found, uuid)
-    return {"resource_provider_generation": host.generation, "inventories": views.inventories(host)}
-
-
-@router.get("/{uuid}/inventories/{resource_class}")
-async def inventory(uuid: str, resource_class: str, found: ServicesDep, version: Version) -> dict[str, Any]:
-    host = await _host(found, uuid)
-    shown = views.inventories(host).get(resource_class)
-    if shown is None:
-        raise NotFound(f"No inventory of class {resource_class} for {uuid}")
-    return {"resource_provider_generation": host.generation, **shown}
+    return views.provider(_base(found), await get_host(found, uuid), version)
 
 
 @router.get("/{uuid}/usages")
 async def usages(uuid: str, found: ServicesDep, version: Version) -> dict[str, Any]:
-    host = await _host(found, uuid)
+    host = await get_host(found, uuid)
     return {"resource_provider_generation": host.generation, "usages": views.usages(host)}
 
 
 @router.get("/{uuid}/aggregates")
 async def members(uuid: str, found: ServicesDep, version: Version) -> dict[str, Any]:
     since(version, 1)
-    host = await _host(found, uuid)
+    host = await get_host(found, uuid)
     memberships = query.memberships(await found.db.read(aggregates.list_all))
     shown: dict[str, Any] = {"aggregates": sorted(memberships.get(host.name, ()))}
     return shown if version < 19 else shown | {"resource_provider_generation": host.generation}
@@ -66,13 +51,13 @@ async def members(uuid: str, found: ServicesDep, version: Version) -> dict[str, 
 @router.get("/{uuid}/traits")
 async def traits(uuid: str, found: ServicesDep, version: Version) -> dict[str, Any]:
     since(version, 6)
-    host = await _host(found, uuid)
+    host = await get_host(found, uuid)
     return {"resource_provider_generation": host.generation, "traits": sorted(query.traits(host))}
 
 
 @router.get("/{uuid}/allocations")
 async def allocations(uuid: str, found: ServicesDep, version: Version) -> dict[str, Any]:
-    host = await _host(found, uuid)
+    host = await get_host(found, uuid)
     by_server: dict[str, list[Claim]] = {}
     for claim in await found.db.read(claims.of_host, host.name):
         by_server.setdefault(claim.server_id, []).append(claim)
@@ -83,7 +68,8 @@ async def allocations(uuid: str, found: ServicesDep, version: Version) -> dict[s
     return {"resource_provider_generation": host.generation, "allocations": shown}
 
 
-async def _host(found: ServicesDep, uuid: str) -> Host:
+async def get_host(found: ServicesDep, uuid: str) -> Host:
+    """Raises NotFound, as the Placement API words it."""
     try:
         return await found.db.read(hosts.get_by_id, uuid)
     except NotFound as error:

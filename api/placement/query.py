@@ -9,9 +9,8 @@ from starlette.datastructures import QueryParams
 
 from infra.domain.errors import BadRequest
 from infra.domain.host import Aggregate, Host
-from infra.domain.placement import RESOURCE_CLASSES
+from infra.domain.inventory import CLASSES
 
-COLUMNS = {"VCPU": "vcpus", "MEMORY_MB": "memory_mb", "DISK_GB": "disk_gb", "PCPU": "pcpus"}
 DISABLED = "COMPUTE_STATUS_DISABLED"
 """Trait of hosts that an operator disabled."""
 
@@ -41,7 +40,7 @@ class Query:
             and not own & self.forbidden
             and all(aggregates & wanted for wanted in self.member_of)
             and not aggregates & self.not_member_of
-            and all(amount <= room(host, resource) for resource, amount in self.resources.items())
+            and all(fits(host, resource, amount) for resource, amount in self.resources.items())
         )
 
 
@@ -95,12 +94,10 @@ def traits(host: Host) -> frozenset[str]:
     return own if host.enabled else own | {DISABLED}
 
 
-def room(host: Host, resource: str) -> int:
-    """The most that one consumer could get now."""
-    column = COLUMNS[resource]
-    free: int = getattr(host.report.inventory.capacity, column) - getattr(host, f"{column}_claimed")
-    largest: int = getattr(host.report.inventory.largest, column)
-    return min(free, largest)
+def fits(host: Host, resource: str, amount: int) -> bool:
+    """Whether one consumer could get this now."""
+    terms = host.inventories.get(resource)
+    return terms is not None and terms.allow(amount) and amount <= terms.capacity - host.used.get(resource, 0)
 
 
 def _resources(text: str | None) -> dict[str, int]:
@@ -111,7 +108,7 @@ def _resources(text: str | None) -> dict[str, int]:
         name, _, amount = part.partition(":")
         if not re.fullmatch(r"[1-9]\d{0,17}", amount):
             raise BadRequest("Badly formed resources parameter. Expected resources=VCPU:1,MEMORY_MB:512.")
-        if name not in RESOURCE_CLASSES:
+        if name not in CLASSES and not re.fullmatch(r"CUSTOM_PCI_[0-9A-F]{4}_[0-9A-F]{4}", name):
             raise BadRequest(f"Invalid resource class in resources parameter: {name[:60]!r}.")
         found[name] = int(amount)
     return found

@@ -1,9 +1,11 @@
 """Hosts and claims as the Placement API's JSON (Placement API reference)."""
 
+from collections import Counter
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
-from api.placement.query import COLUMNS, traits
+from api.placement.query import traits
 from infra.domain.host import Claim, Host
 
 
@@ -21,43 +23,23 @@ def provider(base: str, host: Host, version: int) -> dict[str, Any]:
 
 
 def inventories(host: Host) -> dict[str, dict[str, Any]]:
-    own = host.report.inventory
-    shown = {
-        "VCPU": _inventory(own.vcpus, own.cpu_allocation_ratio),
-        "MEMORY_MB": _inventory(own.memory_mb, own.ram_allocation_ratio, own.reserved_memory_mb),
-        "DISK_GB": _inventory(own.disk_gb, own.disk_allocation_ratio),
-        "PCPU": _inventory(own.pcpus, 1.0),
-    }
-    # Placement has no inventory of nothing.
-    return {name: inventory for name, inventory in shown.items() if inventory["total"]}
-
-
-def _inventory(total: int, ratio: float, reserved: int = 0) -> dict[str, Any]:
-    return {
-        "total": total,
-        "reserved": reserved,
-        "min_unit": 1,
-        "max_unit": total,
-        "step_size": 1,
-        "allocation_ratio": ratio,
-    }
+    return {name: asdict(terms) for name, terms in host.inventories.items()}
 
 
 def usages(host: Host) -> dict[str, int]:
-    return {name: getattr(host, f"{COLUMNS[name]}_claimed") for name in inventories(host)}
+    used = host.used
+    return {name: used.get(name, 0) for name in host.inventories}
 
 
 def amounts(claims: Iterable[Claim]) -> dict[str, int]:
     """The sum of some claims; a class of which nothing is claimed is left out."""
-    held = list(claims)
-    sums = {name: sum(getattr(claim, column) for claim in held) for name, column in COLUMNS.items()}
-    return {name: amount for name, amount in sums.items() if amount}
+    return dict(sum((claim.amounts for claim in claims), Counter()))
 
 
 def summary(host: Host, version: int) -> dict[str, Any]:
-    capacity, used = host.report.inventory.capacity, usages(host)
+    own, used = host.inventories, usages(host)
     shown: dict[str, Any] = {
-        "resources": {name: {"capacity": getattr(capacity, COLUMNS[name]), "used": used[name]} for name in used}
+        "resources": {name: {"capacity": terms.capacity, "used": used[name]} for name, terms in own.items()}
     }
     if version >= 17:
         shown["traits"] = sorted(traits(host))

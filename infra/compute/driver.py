@@ -59,6 +59,8 @@ class Guest(BaseModel):
     memory_mb: int
     numa: tuple[GuestCell, ...] = ()
     """Which CPUs and memory of the host it has; empty: any that are shared."""
+    pci: tuple[str, ...] = ()
+    """Addresses of the host's PCI devices that it has to itself: ``0000:65:00.0``."""
     disks: tuple[Disk, ...]
     interfaces: tuple[Interface, ...] = ()
     kernel: Path | None = None

@@ -15,6 +15,7 @@ from infra.compute.libvirt.domain_xml import device_names
 from infra.domain.errors import HostRejected, NotFound
 from infra.domain.host import HostReport, Inventory
 from infra.domain.numa import HostCell
+from infra.domain.pci import PciDevice
 from infra.domain.server import PowerState
 
 Fault = Callable[[str, str], None]
@@ -46,12 +47,14 @@ class FakeDriver:
         name: str,
         inventory: Inventory,
         *,
+        pci_devices: tuple[PciDevice, ...] = (),
         directory: Path | None = None,
         start_seconds: float = 0.0,
         fault: Fault = _no_fault,
     ) -> None:
         self.name = name
         self.inventory = inventory
+        self.pci_devices = pci_devices
         self.start_seconds = start_seconds
         """How long a start takes."""
         self.fault = fault
@@ -88,6 +91,7 @@ class FakeDriver:
             cpu_info={"arch": "x86_64", "model": "fake", "vendor": "fake", "features": [], "topology": {}},
             running_vms=running,
             numa=(self._cell(),),
+            pci_devices=self.pci_devices,
         )
 
     def define(self, guest: Guest) -> None:
@@ -101,7 +105,7 @@ class FakeDriver:
         self.fault("define", "after")
 
     def start(self, server_id: str) -> None:
-        self._domain(server_id)
+        self._check_devices(self._domain(server_id).guest)
         time.sleep(self.start_seconds)
         self._switch("start", server_id, {PowerState.SHUTDOWN, PowerState.SUSPENDED}, PowerState.RUNNING)
 
@@ -188,6 +192,13 @@ class FakeDriver:
             elif fine is not None and domain.power_state not in fine:
                 raise HostRejected(f"The hypervisor could not {call} the server: the domain is not running")
         self.fault(call, "after")
+
+    def _check_devices(self, guest: Guest) -> None:
+        with self._lock:
+            running = [domain.guest for domain in self._domains.values() if domain.power_state in _ON]
+        held = {address for other in running if other.server_id != guest.server_id for address in other.pci}
+        if held.intersection(guest.pci):
+            raise HostRejected(f"The hypervisor could not start the server: {sorted(held)} are other guests'")
 
     def _domain(self, server_id: str) -> _Domain:
         domain = self._domains.get(server_id)

@@ -57,6 +57,7 @@ class InstanceSpec(BaseModel):
     availability_zone: str | None = None
     launch_index: int = 0
     numa: tuple[GuestCell, ...] = ()
+    pci: tuple[str, ...] = ()
 
 
 class BootSource(BaseModel):
@@ -137,6 +138,7 @@ class GuestFiles:
             vcpus=spec.vcpus,
             memory_mb=spec.memory_mb,
             numa=spec.numa,
+            pci=spec.pci,
             disks=tuple(attached),
             interfaces=tuple(
                 Interface(

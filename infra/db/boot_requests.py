@@ -27,6 +27,7 @@ from infra.domain.boot import BlockDeviceRequest, NetworkRequest, ServerSpec
 from infra.domain.errors import BadRequest, Conflict, Forbidden, NotFound
 from infra.domain.flavor import Flavor
 from infra.domain.image import Image
+from infra.domain.pci import PciAlias
 
 T = TypeVar("T")
 
@@ -44,6 +45,8 @@ class Request(BaseModel):
     is_admin: bool = False
     spec: ServerSpec
     sealed_user_data: dict[str, str] | None = Field(default=None, repr=False)
+    pci_aliases: tuple[PciAlias, ...] = ()
+    """As the deployment names devices."""
 
 
 class Resolved(BaseModel):
@@ -72,7 +75,7 @@ def resolve(session: Session, request: Request) -> Resolved:
             raise BadRequest("Invalid key_name provided.") from None
     block_devices, image_id = _boot_order(spec)
     image = _refused(lambda: images.get(session, image_id, request.project_id)) if image_id else None
-    extra_specs.check(flavor, image)
+    extra_specs.check(flavor, image, request.pci_aliases)
     if image is not None:
         boot_rules.check_image(image, flavor)
         _check_boot_parts(session, request, image)

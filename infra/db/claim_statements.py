@@ -78,6 +78,8 @@ def has_room(asked: Asked) -> ColumnElement[bool]:
                 and_(
                     HOST.c[f"{name}_claimed"] + asked(name) <= HOST.c[f"{name}_capacity"],
                     asked(name) <= HOST.c[name],
+                    asked(name) >= HOST.c[f"{name}_min_unit"],
+                    asked(name) % HOST.c[f"{name}_step_size"] == 0,
                 ),
             )
             for name in RESOURCES

@@ -15,13 +15,15 @@ from sqlalchemy import delete, select, tuple_, update
 from sqlmodel import Session, col
 
 from infra.db import claim_statements as sql
-from infra.db import claimed_cells, explanations
+from infra.db import claimed_parts, explanations
 from infra.db.tables.hosts import ClaimRow, ServerGroupMemberRow, ServerGroupRow
 from infra.db.tables.servers import ServerRow
 from infra.db.types import now
 from infra.domain.errors import ClaimLost, Conflict, Fenced
+from infra.domain.fitting import Wish
 from infra.domain.host import Claim
-from infra.domain.numa import NumaWish
+
+_NOTHING = Wish()
 
 
 @dataclass(frozen=True)
@@ -34,13 +36,16 @@ class Granted:
 
 
 def claim(
-    session: Session, wanted: Claim, topology: NumaWish | None = None, explanation: dict[str, Any] | None = None
+    session: Session,
+    wanted: Claim,
+    wish: Wish = _NOTHING,
+    explanation: dict[str, Any] | None = None,
 ) -> Granted:
     """Take room on a host for one attempt of a server.
 
     Args:
         explanation: why this host, kept with the claim.
-        topology: what the server asks of the host's NUMA cells; the claim says which it got.
+        wish: what the server asks of the host's parts; the claim says which it got.
 
     Returns:
         The claim this attempt holds: the one wanted, or the one that an earlier call with this attempt got.
@@ -63,14 +68,15 @@ def claim(
     taken = connection.execute(sql.TAKE, _amounts(wanted, 1)).mappings().first()
     if taken is None:
         raise ClaimLost(_reason(session, wanted))
-    if topology is not None:
-        wanted = wanted.model_copy(update={"numa": claimed_cells.place(session, wanted.host, topology)})
+    if wish:
+        placed = claimed_parts.place(session, wanted.host, wish)
+        wanted = wanted.model_copy(update={"numa": placed.cells, "pci": placed.devices})
     connection.execute(sql.INSERT, wanted.model_dump())
     if explanation is not None:
         explanations.keep(session, wanted.server_id, wanted.attempt, explanation)
-    if topology is None:
+    if not wish:
         return Granted(wanted, dict(taken))
-    claimed_cells.recount(session, wanted.host)
+    claimed_parts.recount(session, wanted.host)
     return Granted(wanted, None)
 
 
@@ -165,10 +171,9 @@ def recount(session: Session, host: str) -> bool:
     if row is None:
         return False
     held = of_host(session, host)
-    true = {f"{name}_claimed": sum(getattr(claim, name) for claim in held) for name in sql.RESOURCES}
-    true["servers"] = len(held)
-    cells = claimed_cells.recount(session, host)
-    if not cells and all(row[name] == value for name, value in true.items()):
+    true: dict[str, Any] = {f"{name}_claimed": sum(getattr(claim, name) for claim in held) for name in sql.RESOURCES}
+    true |= {"servers": len(held), **claimed_parts.used(held)}
+    if all(row[name] == value for name, value in true.items()):
         return False
     changed = update(sql.HOST).where(sql.HOST.c.name == host)
     session.connection().execute(changed.values(**true, generation=sql.HOST.c.generation + 1))
@@ -251,8 +256,8 @@ def _reason(session: Session, wanted: Claim) -> str:
 def _give_back(session: Session, held: Claim) -> None:
     session.execute(_where(delete(ClaimRow), held))
     _count(session, held, -1)
-    if held.numa:
-        claimed_cells.recount(session, held.host)
+    if held.numa or held.pci:
+        claimed_parts.recount(session, held.host)
 
 
 def _count(session: Session, claim: Claim, sign: int) -> None:

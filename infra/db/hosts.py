@@ -5,7 +5,7 @@ time of its last report, so that a cache knows which rows to read again.
 """
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ from infra.db.tables.hosts import AggregateHostRow, AggregateRow, ClaimRow, Host
 from infra.db.types import now
 from infra.domain.errors import Conflict, NotFound
 from infra.domain.host import DEFAULT_AVAILABILITY_ZONE, Host, HostReport
+from infra.domain.inventory import CLASSES, Terms, changed
 
 _NAMESPACE = uuid.UUID("6c1c58c1-6c5b-5c0e-9d9f-1b6f0b1c7d11")
 _COLUMNS = tuple(table_of(HostRow).columns)
@@ -56,12 +57,12 @@ def enrol(session: Session, report: HostReport, *, id: str | None = None) -> Hos
     """
     row = _row(session, report.name)
     if row is None:
-        row = HostRow(id=id or host_id(report.name), name=report.name, created_at=now(), **_of(report))
+        row = HostRow(id=id or host_id(report.name), name=report.name, created_at=now(), **_of(report, {}))
         session.add(row)
     else:
         if id is not None and row.id != id:
             raise Conflict(f"Host {report.name} is enrolled with another id.")
-        for name, value in _of(report).items():
+        for name, value in _of(report, row.terms_set).items():
             setattr(row, name, value)
         row.ready = False
         row.generation += 1
@@ -87,7 +88,9 @@ def report(session: Session, report: HostReport) -> bool:
     if known == report.model_dump(mode="json"):
         _update(session, report.name, reported_at=now(), changed=HostRow.changed)
     else:
-        _change(session, report.name, **_of(report))
+        # Locked, so that terms which an operator sets meanwhile are not lost.
+        locked = _row(session, report.name)
+        _change(session, report.name, **_of(report, locked.terms_set if locked is not None else {}))
     return bool(ready)
 
 
@@ -243,14 +246,21 @@ def _row(session: Session, name: str) -> HostRow | None:
     return session.execute(select(HostRow).where(col(HostRow.name) == name).with_for_update()).scalar_one_or_none()
 
 
-def _of(report: HostReport) -> dict[str, Any]:
-    largest, capacity = report.inventory.largest, report.inventory.capacity
+def _of(report: HostReport, terms_set: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "report": report.model_dump(mode="json"),
         "reported_at": now(),
-        **largest.model_dump(),
-        **{f"{name}_capacity": value for name, value in capacity.model_dump().items()},
+        **terms_columns(changed(report.inventory.terms, terms_set)),
     }
+
+
+def terms_columns(terms: Mapping[str, Terms]) -> dict[str, int]:
+    """What claims look at of the terms on which a host gives out its resources."""
+    found: dict[str, int] = {}
+    for name, column in CLASSES.items():
+        found[column] = terms[name].max_unit
+        found |= {f"{column}_{part}": getattr(terms[name], part) for part in ("min_unit", "step_size", "capacity")}
+    return found
 
 
 def _change(session: Session, name: str, **values: Any) -> None:

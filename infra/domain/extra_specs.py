@@ -5,26 +5,36 @@ every namespace that changes a guest or its place is listed.
 """
 
 import re
+from collections.abc import Sequence
 
 from infra.domain.errors import BadRequest
 from infra.domain.flavor import Flavor
 from infra.domain.image import Image
 from infra.domain.numa import CellWish, NumaWish
+from infra.domain.pci import POLICIES, PciAlias, PciWish
 
 _DONE = re.compile(
     r"hw:(cpu_policy|cpu_thread_policy|numa_nodes|numa_cpus\.\d+|numa_mem\.\d+|mem_page_size|emulator_threads_policy)"
+    r"|hw:pci_numa_affinity_policy|pci_passthrough:alias"
     r"|hw_rng:\w+|resources:(VCPU|PCPU|MEMORY_MB|DISK_GB)|trait:[A-Z0-9_]+"
 )
 _MEANT = re.compile(
     r"(hw|hw_rng|hw_video|quota|pci_passthrough|accel|os|resources\w*|trait\w*|group_policy|hide_hypervisor_id)(:.*)?"
 )
 _IMAGE = ("hw_cpu_policy", "hw_cpu_thread_policy", "hw_numa_nodes", "hw_mem_page_size", "hw_pci_numa_affinity_policy")
+PCI_ALIAS = "pci_passthrough:alias"
+_MAX_DEVICES = 32
+"""As many as find room in a guest beside its disks and interfaces."""
 _UNITS = {"": 1, "k": 1, "m": 1024, "g": 1024**2}
 _MAX_CELLS = 16
 
 
-def check(flavor: Flavor, image: Image | None = None) -> None:
-    """Raises BadRequest if a boot of this flavor asks for what is not done here, or for what contradicts itself."""
+def check(flavor: Flavor, image: Image | None = None, aliases: Sequence[PciAlias] = ()) -> None:
+    """Raises BadRequest if a boot of this flavor asks for what is not done here, or for what contradicts itself.
+
+    Args:
+        aliases: of PCI devices, as the deployment names them.
+    """
     for key, value in flavor.extra_specs.items():
         if _MEANT.fullmatch(key) and not _DONE.fullmatch(key):
             raise BadRequest(f"Flavor {flavor.id} asks for {key}={value}, which is not supported here.")
@@ -34,6 +44,7 @@ def check(flavor: Flavor, image: Image | None = None) -> None:
         if image is not None and image.properties.get(name):
             raise BadRequest(f"Image property {name} is not supported: set the extra spec of that name on the flavor.")
     numa_wish(flavor)
+    pci_wishes(flavor, aliases)
 
 
 def numa_wish(flavor: Flavor) -> NumaWish | None:
@@ -64,6 +75,38 @@ def numa_wish(flavor: Flavor) -> NumaWish | None:
         page_size=pages,
         share_emulator=emulator == "share",
     )
+
+
+def pci_wishes(flavor: Flavor, aliases: Sequence[PciAlias]) -> tuple[PciWish, ...]:
+    """The devices that a flavor asks for.
+
+    Raises:
+        BadRequest: an alias is not known, or a value has a wrong form.
+    """
+    policy = _choice(flavor, "hw:pci_numa_affinity_policy", POLICIES)
+    wishes = []
+    text = flavor.extra_specs.get(PCI_ALIAS)
+    for name, count in pci_counts(text) if text is not None else ():
+        any_of = tuple(alias for alias in aliases if alias.name == name)
+        if not any_of:
+            raise BadRequest(f"PCI alias {name[:60]!r} is not defined.")
+        wishes.append(PciWish(count=count, any_of=any_of, numa_policy=policy or any_of[0].numa_policy))
+    return tuple(wishes)
+
+
+def pci_counts(text: str) -> list[tuple[str, int]]:
+    """How many of each alias: ``gpu:1,nic:2``. Raises BadRequest for any other form."""
+    found = []
+    for part in text.split(","):
+        form = re.fullmatch(r"\s*([^:]+?)\s*:\s*([1-9]\d?)\s*", part)
+        if form is None:
+            raise BadRequest(
+                f"Invalid value of extra spec {PCI_ALIAS}: {text[:60]!r}; name:count,name:count is expected."
+            )
+        found.append((form[1], int(form[2])))
+    if sum(count for _, count in found) > _MAX_DEVICES:
+        raise BadRequest(f"Invalid value of extra spec {PCI_ALIAS}: at most {_MAX_DEVICES} devices.")
+    return found
 
 
 def _choice(flavor: Flavor, key: str, values: tuple[str, ...]) -> str | None:

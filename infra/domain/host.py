@@ -1,11 +1,17 @@
 """Compute hosts: what they have, what is claimed of it, and whether they answer."""
 
+from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from infra.domain import inventory, pci
+from infra.domain.inventory import CLASSES, Terms
 from infra.domain.numa import CellUse, GuestCell, HostCell
+from infra.domain.pci import PciDevice
 
 DEFAULT_AVAILABILITY_ZONE = "nova"
 """Zone of hosts that no aggregate puts in one."""
@@ -24,7 +30,7 @@ class Resources(BaseModel):
 
 
 class Inventory(BaseModel):
-    """What a host offers, before allocation ratios."""
+    """What a host reports of its resources, before allocation ratios."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,19 +44,20 @@ class Inventory(BaseModel):
     disk_allocation_ratio: float = 1.0
 
     @property
-    def capacity(self) -> Resources:
-        """What all servers together may claim: (total - reserved) x allocation ratio, as in the Placement API."""
-        return Resources(
-            vcpus=int(self.vcpus * self.cpu_allocation_ratio),
-            memory_mb=max(0, int((self.memory_mb - self.reserved_memory_mb) * self.ram_allocation_ratio)),
-            disk_gb=int(self.disk_gb * self.disk_allocation_ratio),
-            pcpus=self.pcpus,
-        )
-
-    @property
-    def largest(self) -> Resources:
-        """What one server may claim at most: the total, without overcommitment (Placement's ``max_unit``)."""
-        return Resources(vcpus=self.vcpus, memory_mb=self.memory_mb, disk_gb=self.disk_gb, pcpus=self.pcpus)
+    def terms(self) -> dict[str, Terms]:
+        """The host's own: one server may have no more than there is, without overcommitment."""
+        ratios = {"VCPU": self.cpu_allocation_ratio, "MEMORY_MB": self.ram_allocation_ratio}
+        ratios["DISK_GB"] = self.disk_allocation_ratio
+        return {
+            name: Terms(
+                total=total,
+                reserved=self.reserved_memory_mb if name == "MEMORY_MB" else 0,
+                max_unit=total,
+                allocation_ratio=ratios.get(name, 1.0),
+            )
+            for name, column in CLASSES.items()
+            for total in (getattr(self, column),)
+        }
 
 
 class HostReport(BaseModel):
@@ -76,8 +83,10 @@ class HostReport(BaseModel):
     running_vms: int = 0
     io_ops: int = 0
     """Servers being built, copied or moved there now."""
-    pci_devices_free: int = 0
-    """Devices that could be passed through and are not."""
+    pci_devices: tuple[PciDevice, ...] = ()
+    """Those that the host's settings offer and that can be given to guests, whether a guest has them or not."""
+    pci_refused: tuple[str, ...] = ()
+    """Why the others that its settings offer can't, a sentence each."""
     metrics: dict[str, float] = Field(default_factory=dict)
     """Monitor values by name, for the metrics weigher."""
     traits: tuple[str, ...] = ()
@@ -106,6 +115,10 @@ class Host(BaseModel):
     pcpus_claimed: int = 0
     numa_used: tuple[CellUse, ...] = ()
     """What servers with a topology hold of the cells."""
+    terms_set: dict[str, dict[str, int | float]] = Field(default_factory=dict)
+    """By resource class, the terms that an operator set and that are not the host's own."""
+    pci_used: tuple[PciDevice, ...] = ()
+    """Devices that servers have, also those that the host reports no more."""
     servers: int = 0
     availability_zone: str = DEFAULT_AVAILABILITY_ZONE
     build_failures: int = 0
@@ -114,6 +127,32 @@ class Host(BaseModel):
     @property
     def name(self) -> str:
         return self.report.name
+
+    @property
+    def pci_free(self) -> tuple[PciDevice, ...]:
+        return pci.free(self.report.pci_devices, self.pci_used)
+
+    @cached_property
+    def terms(self) -> dict[str, Terms]:
+        """On which it gives out each of ``CLASSES``."""
+        return inventory.changed(self.report.inventory.terms, self.terms_set)
+
+    @cached_property
+    def inventories(self) -> dict[str, Terms]:
+        """Of all that it has any of, PCI devices by vendor and product too. Reserved are those that nobody has and
+        nobody can get, because of what another has."""
+        found = {name: terms for name, terms in self.terms.items() if terms.total}
+        every = {device.address: device for device in (*self.report.pci_devices, *self.pci_used)}
+        for name, total in _by_class(every.values()).items():
+            given = _by_class((*self.pci_used, *self.pci_free))[name]
+            found[name] = Terms(total=total, reserved=total - given, max_unit=total)
+        return found
+
+    @property
+    def used(self) -> dict[str, int]:
+        """What servers hold, by resource class."""
+        claimed = {name: getattr(self, f"{column}_claimed") for name, column in CLASSES.items()}
+        return {**claimed, **_by_class(self.pci_used)}
 
 
 class Claim(BaseModel):
@@ -130,10 +169,21 @@ class Claim(BaseModel):
     pcpus: int = 0
     numa: tuple[GuestCell, ...] = ()
     """The server's cells, if it asked for a topology: which CPUs and which memory of the host it has."""
+    pci: tuple[PciDevice, ...] = ()
+    """The devices that it has to itself, if it asked for any."""
     image_properties: dict[str, str] = Field(default_factory=dict)
     """Of the server's image; the image properties weigher counts them."""
     quarantined: bool = False
     """The server is gone for its user, but the host could not confirm it yet: the room stays taken."""
+
+    @property
+    def amounts(self) -> Counter[str]:
+        """By resource class."""
+        return Counter({name: getattr(self, column) for name, column in CLASSES.items()}) + _by_class(self.pci)
+
+
+def _by_class(devices: Iterable[PciDevice]) -> Counter[str]:
+    return Counter(device.resource_class for device in devices)
 
 
 class Aggregate(BaseModel):

@@ -5,6 +5,8 @@ from itertools import groupby
 
 from pydantic import BaseModel, ConfigDict
 
+from infra.domain.matching import match
+
 _KIB_IN_MIB = 1024
 
 
@@ -23,6 +25,8 @@ class HostCell(BaseModel):
     memory_mb: int
     pages: tuple[tuple[int, int], ...] = ()
     """Huge pages: (size in KiB, how many there are)."""
+    socket: int | None = None
+    """The processor socket that its CPUs are in."""
 
 
 class CellUse(BaseModel):
@@ -90,10 +94,8 @@ def fit(cells: Sequence[HostCell], used: Sequence[CellUse], wish: NumaWish) -> t
         {cell.id: room for cell in ordered if (room := _place(cell, uses.get(cell.id), wish, asked)) is not None}
         for asked in wish.cells
     ]
-    owners: dict[int, int] = {}
-    if not all(_take(index, rooms, owners, set()) for index in range(len(rooms))):
-        return None
-    return tuple(rooms[index][id] for id, index in sorted(owners.items(), key=lambda pair: pair[1]))
+    chosen = match(rooms)
+    return None if chosen is None else tuple(room[id] for room, id in zip(rooms, chosen, strict=True))
 
 
 def in_use(placed: Iterable[GuestCell]) -> tuple[CellUse, ...]:
@@ -115,17 +117,6 @@ def in_use(placed: Iterable[GuestCell]) -> tuple[CellUse, ...]:
             )
         )
     return tuple(found)
-
-
-def _take(index: int, rooms: Sequence[dict[int, GuestCell]], owners: dict[int, int], tried: set[int]) -> bool:
-    """Find a cell for one of the guest's, moving those that have one already where they can go elsewhere."""
-    for id in rooms[index]:
-        if id not in tried:
-            tried.add(id)
-            if id not in owners or _take(owners[id], rooms, owners, tried):
-                owners[id] = index
-                return True
-    return False
 
 
 def _place(cell: HostCell, use: CellUse | None, wish: NumaWish, asked: CellWish) -> GuestCell | None:

@@ -15,7 +15,6 @@ from infra.domain.host import Resources
 from infra.domain.numa import NumaWish
 
 POLICIES = ("affinity", "anti-affinity", "soft-affinity", "soft-anti-affinity")
-RESOURCE_CLASSES = ("VCPU", "MEMORY_MB", "DISK_GB", "PCPU")
 
 
 class ServerGroup(BaseModel):

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from infra.domain.inventory import CLASSES
 from infra.domain.placement import Explanation, FilterOutcome, PlacementRequest, Score, Shortage
-from infra.scheduler.filters.capacity import CLASSES, largest
+from infra.scheduler.filters.capacity import largest
 from infra.scheduler.select import Selection
 from infra.scheduler.table import HostTable
 

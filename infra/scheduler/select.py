@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.domain.placement import PlacementRequest
+from infra.scheduler.columns import stable_hash
 from infra.scheduler.filters import base as filtering
 from infra.scheduler.filters.affinity import ServerGroupAffinityFilter
 from infra.scheduler.filters.aggregate_extra_specs import AggregateInstanceExtraSpecsFilter
@@ -29,12 +30,14 @@ from infra.scheduler.filters.json_query import JsonFilter
 from infra.scheduler.filters.metrics import MetricsFilter
 from infra.scheduler.filters.num_instances import NumInstancesFilter
 from infra.scheduler.filters.numa_topology import NUMATopologyFilter
+from infra.scheduler.filters.pci_passthrough import PciPassthroughFilter
 from infra.scheduler.filters.requested_host import RequestedHostFilter
 from infra.scheduler.filters.retry import RetryFilter
 from infra.scheduler.filters.same_host import SameHostFilter
 from infra.scheduler.filters.tenant_aggregates import TenantAggregatesFilter
 from infra.scheduler.filters.traits import TraitsFilter
-from infra.scheduler.table import Floats, HostTable, Mask, Rows, stable_hash
+from infra.scheduler.filters.units import UnitsFilter
+from infra.scheduler.table import Floats, HostTable, Mask, Rows
 from infra.scheduler.weighers import base as weighing
 from infra.scheduler.weighers.build_failure import BuildFailureWeigher
 from infra.scheduler.weighers.cpu import CPUWeigher
@@ -56,6 +59,7 @@ FILTERS: tuple[filtering.Filter, ...] = (
     RetryFilter(),
     AvailabilityZoneFilter(),
     CapacityFilter(),
+    UnitsFilter(),
     TraitsFilter(),
     IsolatedAggregatesFilter(),
     TenantAggregatesFilter(),
@@ -77,6 +81,7 @@ FILTERS: tuple[filtering.Filter, ...] = (
     MetricsFilter(),
     JsonFilter(),
     NUMATopologyFilter(),
+    PciPassthroughFilter(),
 )
 """All filters, cheap and decisive ones first."""
 
@@ -86,7 +91,9 @@ FORCED = frozenset(
         "RequestedHostFilter",
         "RetryFilter",
         "CapacityFilter",
+        "UnitsFilter",
         "NUMATopologyFilter",
+        "PciPassthroughFilter",
         "ServerGroupAntiAffinityFilter",
         "ServerGroupAffinityFilter",
     }

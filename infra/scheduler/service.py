@@ -15,6 +15,8 @@ from infra.db.claims_together import Asked
 from infra.db.engine import Database
 from infra.db.types import now
 from infra.domain.errors import ClaimLost, NotFound, Unavailable
+from infra.domain.extra_specs import pci_wishes
+from infra.domain.fitting import Wish
 from infra.domain.host import Claim
 from infra.domain.placement import Claimed, Explanation, PlacementGroup, PlacementRequest, ServerGroup, Unplaceable
 from infra.scheduler.explain import explain
@@ -51,11 +53,12 @@ class Scheduler:
             Fenced: the attempt was closed.
             Unavailable: too many claims were lost to other requests, or a host that would do is away since a moment
                 only; the same call may succeed later.
-            BadRequest: a scheduler hint has a wrong form.
+            BadRequest: a scheduler hint has a wrong form, or an alias of PCI devices is defined no more.
         """
         began = time.monotonic()
         since, lost = began - _STALE_SECONDS, 0
         looked_up = not request.hints
+        wish = Wish(topology=request.topology, devices=pci_wishes(request.flavor, self._options.pci_alias))
         for _ in range(_ROUNDS):
             # Most servers are in no group and name no other: only a claim that is lost makes sure.
             placed = request if looked_up else await self._db.read(_placed, request)
@@ -72,7 +75,7 @@ class Scheduler:
             for host in ranked[:_CANDIDATES]:
                 explanation = explanation.model_copy(update={"chosen": host, "lost_races": lost})
                 try:
-                    won = await self._won(request, host, attempt, explanation)
+                    won = await self._won(request, wish, host, attempt, explanation)
                 except ClaimLost:
                     lost += 1
                     continue
@@ -82,14 +85,16 @@ class Scheduler:
             since = time.monotonic()
         raise Unavailable(f"{lost} claims were lost to other requests.")
 
-    async def _won(self, request: PlacementRequest, host: str, attempt: int, explanation: Explanation) -> Granted:
+    async def _won(
+        self, request: PlacementRequest, wish: Wish, host: str, attempt: int, explanation: Explanation
+    ) -> Granted:
         """Raises ClaimLost or Fenced."""
         claim, told = _claim(request, host, attempt), explanation.model_dump(mode="json")
-        if self._joint is not None and request.topology is None:
+        if self._joint is not None and not wish:
             won = await self._joint.claim(Asked(claim=claim, explanation=told))
             if won is not None:
                 return won
-        return await self._db.write(claims.claim, claim, request.topology, told)
+        return await self._db.write(claims.claim, claim, wish, told)
 
     def _may_come(self, session: Session, request: PlacementRequest) -> bool:
         """Whether a host would do that is restarting, or has been silent for a moment only.

@@ -4,85 +4,41 @@ Figures that differ from host to host are columns. What whole generations of har
 CPU, traits) is a ``Kind``: predicates on it run once a kind, not once a host.
 """
 
-import hashlib
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from infra.domain.fitting import Parts, Wish, parts_of
 from infra.domain.host import Aggregate, Claim, Host
-from infra.domain.numa import NumaWish
-from infra.scheduler.topologies import Topologies
+from infra.scheduler.columns import COLUMNS, Kind, kind_of
+from infra.scheduler.states import States
 
 Mask = NDArray[np.bool_]
 Floats = NDArray[np.float64]
 Rows = NDArray[np.intp]
 ImageProperties = Mapping[tuple[str, str], int]
-
-
-@dataclass(frozen=True)
-class Kind:
-    """What hosts of one make share."""
-
-    hypervisor_type: str
-    hypervisor_version: int
-    accelerator: str
-    architecture: str
-    machine_types: tuple[str, ...]
-    traits: frozenset[str]
-    cpu_info_json: str = field(repr=False)
-
-    @cached_property
-    def cpu_info(self) -> dict[str, Any]:
-        found: dict[str, Any] = json.loads(self.cpu_info_json)
-        return found
-
-
-_COLUMNS: dict[str, tuple[Any, Callable[[Host], Any]]] = {
-    "vcpus": (np.int64, lambda host: host.report.inventory.vcpus),
-    "memory_mb": (np.int64, lambda host: host.report.inventory.memory_mb),
-    "disk_gb": (np.int64, lambda host: host.report.inventory.disk_gb),
-    "memory_mb_reserved": (np.int64, lambda host: host.report.inventory.reserved_memory_mb),
-    "pcpus": (np.int64, lambda host: host.report.inventory.pcpus),
-    "vcpus_capacity": (np.int64, lambda host: host.report.inventory.capacity.vcpus),
-    "memory_mb_capacity": (np.int64, lambda host: host.report.inventory.capacity.memory_mb),
-    "disk_gb_capacity": (np.int64, lambda host: host.report.inventory.capacity.disk_gb),
-    "pcpus_capacity": (np.int64, lambda host: host.report.inventory.capacity.pcpus),
-    "vcpus_claimed": (np.int64, lambda host: host.vcpus_claimed),
-    "memory_mb_claimed": (np.int64, lambda host: host.memory_mb_claimed),
-    "disk_gb_claimed": (np.int64, lambda host: host.disk_gb_claimed),
-    "pcpus_claimed": (np.int64, lambda host: host.pcpus_claimed),
-    "servers": (np.int64, lambda host: host.servers),
-    "io_ops": (np.int64, lambda host: host.report.io_ops),
-    "build_failures": (np.int64, lambda host: host.build_failures),
-    "hypervisor_version": (np.int64, lambda host: host.report.hypervisor_version),
-    "pci_devices_free": (np.int64, lambda host: host.report.pci_devices_free),
-    "usable": (np.bool_, lambda host: host.enabled and host.ready and not host.forced_down),
-    "reported_at": (np.float64, lambda host: host.reported_at.timestamp()),
-    "generation": (np.int64, lambda host: host.generation),
-    "changed": (np.int64, lambda host: host.changed),
-    "name_hash": (np.uint64, lambda host: stable_hash(host.name)),
-}
 _FEW = 1000
-"""States of topologies that are kept though no host may be in them any more."""
+"""States of hosts' parts that are kept though no host may be in them any more."""
 
 
 class HostTable:
     """Hosts by row, in no promised order. ``as_of`` is the moment that liveness is judged at."""
 
     vcpus: NDArray[np.int64]
-    memory_mb: NDArray[np.int64]
-    disk_gb: NDArray[np.int64]
-    memory_mb_reserved: NDArray[np.int64]
-    pcpus: NDArray[np.int64]
+    vcpus_largest: NDArray[np.int64]
     vcpus_capacity: NDArray[np.int64]
+    memory_mb: NDArray[np.int64]
+    memory_mb_largest: NDArray[np.int64]
     memory_mb_capacity: NDArray[np.int64]
+    memory_mb_reserved: NDArray[np.int64]
+    disk_gb: NDArray[np.int64]
+    disk_gb_largest: NDArray[np.int64]
     disk_gb_capacity: NDArray[np.int64]
+    pcpus: NDArray[np.int64]
+    pcpus_largest: NDArray[np.int64]
     pcpus_capacity: NDArray[np.int64]
     vcpus_claimed: NDArray[np.int64]
     memory_mb_claimed: NDArray[np.int64]
@@ -92,7 +48,7 @@ class HostTable:
     io_ops: NDArray[np.int64]
     build_failures: NDArray[np.int64]
     hypervisor_version: NDArray[np.int64]
-    pci_devices_free: NDArray[np.int64]
+    pci_free: NDArray[np.int64]
     usable: Mask
     reported_at: Floats
     generation: NDArray[np.int64]
@@ -107,13 +63,15 @@ class HostTable:
         self.kinds: list[Kind] = []
         self._kind_codes: dict[Kind, int] = {}
         self._zone_codes: dict[str, int] = {}
-        self._topologies = Topologies()
+        self._topologies = States()
+        self._devices = States()
         self.kind = np.empty(0, np.int32)
         self.topology = np.empty(0, np.int32)
+        self.devices = np.empty(0, np.int32)
         self.zone = np.empty(0, np.int32)
         self.metrics: dict[str, Floats] = {}
         self.image_properties: dict[tuple[str, str], NDArray[np.int64]] = {}
-        for name, (dtype, _) in _COLUMNS.items():
+        for name, (dtype, _) in COLUMNS.items():
             setattr(self, name, np.empty(0, dtype))
         self.aggregates: tuple[Aggregate, ...] = ()
         self._members: dict[int, Rows] = {}
@@ -131,12 +89,15 @@ class HostTable:
         if not listed:
             return
         rows = np.fromiter((self.rows[host.name] for host in listed), np.intp, len(listed))
-        for name, (dtype, value) in _COLUMNS.items():
+        for name, (dtype, value) in COLUMNS.items():
             getattr(self, name)[rows] = np.fromiter((value(host) for host in listed), dtype, len(listed))
         self.kind[rows] = [self._kind_code(host) for host in listed]
-        self.topology[rows] = [self._topologies.code(host) for host in listed]
+        self.topology[rows] = [self._topologies.code(_cells(host)) for host in listed]
         if len(self._topologies) > 2 * len(self) + _FEW:
             self.topology = self._topologies.keep(self.topology)
+        self.devices[rows] = [self._devices.code(_devices(host)) for host in listed]
+        if len(self._devices) > 2 * len(self) + _FEW:
+            self.devices = self._devices.keep(self.devices)
         self.zone[rows] = [self._zone_codes.setdefault(h.availability_zone, len(self._zone_codes)) for h in listed]
         for column in self.metrics.values():
             column[rows] = np.nan
@@ -195,9 +156,14 @@ class HostTable:
         found: Mask = verdicts[self.kind] if len(self) else np.empty(0, np.bool_)
         return found
 
-    def fits_topology(self, wish: NumaWish) -> Mask:
-        """Hosts that a guest which wishes this fits on now."""
+    def fits_topology(self, wish: Wish) -> Mask:
+        """Hosts whose NUMA cells a guest which wishes this fits on now."""
         found: Mask = self._topologies.fits(wish)[self.topology] if len(self) else np.empty(0, np.bool_)
+        return found
+
+    def fits_devices(self, wish: Wish) -> Mask:
+        """Hosts that have the devices, and the cells near them, for a guest which wishes this."""
+        found: Mask = self._devices.fits(wish)[self.devices] if len(self) else np.empty(0, np.bool_)
         return found
 
     def named(self, names: Iterable[str]) -> Mask:
@@ -246,22 +212,13 @@ class HostTable:
         self.set_aggregates(self.aggregates)
 
     def _reshape(self, change: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
-        for name in (*_COLUMNS, "kind", "topology", "zone"):
+        for name in (*COLUMNS, "kind", "topology", "devices", "zone"):
             setattr(self, name, change(getattr(self, name)))
         self.metrics = {name: change(column) for name, column in self.metrics.items()}
         self.image_properties = {key: change(column) for key, column in self.image_properties.items()}
 
     def _kind_code(self, host: Host) -> int:
-        report = host.report
-        kind = Kind(
-            hypervisor_type=report.hypervisor_type,
-            hypervisor_version=report.hypervisor_version,
-            accelerator=report.accelerator,
-            architecture=report.architecture,
-            machine_types=report.machine_types,
-            traits=frozenset(report.traits),
-            cpu_info_json=json.dumps(report.cpu_info, sort_keys=True),
-        )
+        kind = kind_of(host)
         code = self._kind_codes.get(kind)
         if code is None:
             code = self._kind_codes[kind] = len(self.kinds)
@@ -269,9 +226,13 @@ class HostTable:
         return code
 
 
-def stable_hash(text: str) -> int:
-    """64 bits that are the same in every process."""
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+def _cells(host: Host) -> Parts:
+    return Parts(host.report.numa, host.numa_used)
+
+
+def _devices(host: Host) -> Parts:
+    """None at all of most hosts, whatever their cells are in."""
+    return parts_of(host) if host.report.pci_devices else Parts()
 
 
 def _number(text: str | None) -> float | None:

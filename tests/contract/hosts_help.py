@@ -6,10 +6,14 @@ from sqlmodel import Session
 
 from infra.db import claims, groups, hosts
 from infra.db.engine import Database
+from infra.domain.fitting import Wish
 from infra.domain.host import Claim, HostReport, Inventory
 from infra.domain.numa import CellWish, HostCell, NumaWish
+from infra.domain.pci import PciAlias, PciDevice, PciWish
 
-PINNED = NumaWish(cells=(CellWish(vcpus=(0, 1), memory_mb=512),), dedicated=True)
+PINNED = Wish(topology=NumaWish(cells=(CellWish(vcpus=(0, 1), memory_mb=512),), dedicated=True))
+GPU = PciAlias(name="gpu", vendor_id="10de", product_id="1db6")
+ONE_GPU = Wish(devices=(PciWish(count=1, any_of=(GPU,)),))
 INVENTORY = Inventory(vcpus=4, memory_mb=8192, disk_gb=100, cpu_allocation_ratio=2.0)
 
 
@@ -25,13 +29,21 @@ def add(db: Database, *names: str, **more: Any) -> None:
         db.write_now(hosts.set_ready, name, True)
 
 
-def add_pinning(db: Database, *names: str) -> None:
+def add_pinning(db: Database, *names: str, **more: Any) -> None:
     """Hosts with two cells, each with one core of two CPUs that are set aside."""
     cells = tuple(
         HostCell(id=id, shared=(id,), dedicated=own, siblings=(own,), memory_mb=4096)
         for id, own in enumerate([(2, 3), (4, 5)])
     )
-    add(db, *names, inventory=INVENTORY.model_copy(update={"pcpus": 4}), numa=cells)
+    add(db, *names, inventory=INVENTORY.model_copy(update={"pcpus": 4}), numa=cells, **more)
+
+
+def gpus(*nodes: int | None) -> tuple[PciDevice, ...]:
+    """A device on each of these NUMA nodes, in a group of its own."""
+    return tuple(
+        PciDevice(address=f"0000:65:{n:02x}.0", vendor_id="10de", product_id="1db6", numa_node=node, iommu_group=n)
+        for n, node in enumerate(nodes)
+    )
 
 
 def pinned(server_id: str, host: str, cpus: int = 2) -> Claim:
@@ -59,11 +71,11 @@ def check_sums(db: Database) -> None:
         own = [claim for claim in held if claim.host == host.name]
         sums = (sum(c.vcpus for c in own), sum(c.memory_mb for c in own), sum(c.disk_gb for c in own), len(own))
         assert sums == (host.vcpus_claimed, host.memory_mb_claimed, host.disk_gb_claimed, host.servers)
-        capacity = host.report.inventory.capacity
-        assert host.vcpus_claimed <= capacity.vcpus
-        assert host.memory_mb_claimed <= capacity.memory_mb
-        assert host.disk_gb_claimed <= capacity.disk_gb
-        assert sum(c.pcpus for c in own) == host.pcpus_claimed <= capacity.pcpus
+        assert sum(c.pcpus for c in own) == host.pcpus_claimed
+        assert all(host.used[name] <= terms.capacity for name, terms in host.terms.items())
         cpus = [cpu for c in own for cell in c.numa if cell.dedicated for choice in cell.cpus for cpu in choice]
         assert len(cpus) == len(set(cpus)) == host.pcpus_claimed
         assert sorted(cpus) == sorted(cpu for use in host.numa_used for cpu in use.dedicated)
+        devices = sorted(device.address for c in own for device in c.pci)
+        assert len(devices) == len(set(devices))
+        assert devices == [device.address for device in host.pci_used]

@@ -4,14 +4,31 @@ from collections import Counter
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import update
 
 from infra.db import claims, hosts
 from infra.db.engine import Database
+from infra.db.tables.hosts import HostRow
 from infra.db.types import now
 from infra.domain.errors import ClaimLost, Fenced
+from infra.domain.fitting import Wish
 from infra.domain.host import Claim
 from infra.domain.numa import CellWish, NumaWish
-from tests.contract.hosts_help import INVENTORY, PINNED, add, add_pinning, check_sums, claim, group, pinned
+from infra.domain.pci import PciWish
+from tests.contract.hosts_help import (
+    GPU,
+    INVENTORY,
+    ONE_GPU,
+    PINNED,
+    add,
+    add_pinning,
+    check_sums,
+    claim,
+    gpus,
+    group,
+    pinned,
+    report,
+)
 
 
 def _claim(db: Database, wanted: Claim) -> Claim:
@@ -41,9 +58,9 @@ def test_a_repeat_finds_its_own_claim_even_when_it_asks_for_another_host(databas
 @pytest.mark.parametrize(
     "excess",
     [
-        {"vcpus": INVENTORY.largest.vcpus + 1},
-        {"memory_mb": INVENTORY.capacity.memory_mb + 1},
-        {"disk_gb": INVENTORY.capacity.disk_gb + 1},
+        {"vcpus": INVENTORY.vcpus + 1},
+        {"memory_mb": INVENTORY.memory_mb + 1},
+        {"disk_gb": INVENTORY.disk_gb + 1},
     ],
 )
 def test_what_does_not_fit_is_refused_and_leaves_nothing(database: Database, excess: dict[str, int]) -> None:
@@ -91,11 +108,75 @@ def test_cpus_of_its_own_are_one_servers_until_it_gives_them_back(database: Data
 def test_a_host_whose_cells_are_too_small_loses_the_claim_and_nothing_is_counted(database: Database) -> None:
     add_pinning(database, "a")
     before = database.read_now(hosts.get, "a")
-    apart = NumaWish(cells=tuple(CellWish(vcpus=(n,), memory_mb=256) for n in range(3)), dedicated=True)
+    cells = tuple(CellWish(vcpus=(n,), memory_mb=256) for n in range(3))
+    apart = Wish(topology=NumaWish(cells=cells, dedicated=True))
     with pytest.raises(ClaimLost, match="NUMA"):
         database.write_now(claims.claim, pinned("s", "a"), apart)
     assert database.read_now(hosts.get, "a") == before
     assert database.read_now(claims.everywhere) == []
+
+
+def _addresses(held: Claim) -> list[str]:
+    return [device.address for device in held.pci]
+
+
+def test_a_device_is_one_servers_until_it_gives_it_back(database: Database) -> None:
+    devices = gpus(None, None)
+    add(database, "a", pci_devices=devices)
+    two = Wish(devices=(PciWish(count=2, any_of=(GPU,)),))
+    ask = (claims.claim, claim("s0", "a"), ONE_GPU)
+    first = database.write_now(*ask).claim
+    assert first.pci == devices[:1]
+    assert database.write_now(*ask).claim == first == database.read_now(claims.get, "s0", 1)
+    with pytest.raises(ClaimLost, match="PCI devices"):
+        database.write_now(claims.claim, claim("s1", "a"), two)
+    assert database.read_now(claims.of_server, "s1") == []
+    assert database.write_now(claims.claim, claim("s1", "a"), ONE_GPU).claim.pci == devices[1:]
+    check_sums(database)
+    database.write_now(claims.quarantine, "s0", 1)
+    with pytest.raises(ClaimLost):
+        database.write_now(claims.claim, claim("s2", "a"), ONE_GPU)
+    database.write_now(claims.release, "s0", 1)
+    assert database.write_now(claims.claim, claim("s2", "a"), ONE_GPU).claim.pci == devices[:1]
+    database.write_now(claims.release_all, "s1")
+    database.write_now(claims.release_all, "s2")
+    assert database.read_now(hosts.get, "a").pci_used == ()
+
+
+def test_a_device_that_vanishes_from_the_report_stays_claimed(database: Database) -> None:
+    devices = gpus(None, None)
+    add(database, "a", pci_devices=devices)
+    database.write_now(claims.claim, claim("s0", "a"), ONE_GPU)
+    database.write_now(hosts.report, report("a", pci_devices=devices[1:]))
+    after = database.read_now(hosts.get, "a")
+    assert (after.pci_used, after.pci_free) == (devices[:1], devices[1:])
+    database.write_now(hosts.report, report("a", pci_devices=devices))
+    assert database.write_now(claims.claim, claim("s1", "a"), ONE_GPU).claim.pci == devices[1:]
+    database.write_now(hosts.report, report("a", pci_devices=()))
+    database.write_now(claims.release_all, "s0")
+    assert database.read_now(hosts.get, "a").pci_used == devices[1:]
+    check_sums(database)
+
+
+def test_a_device_near_the_memory_is_claimed_with_the_cpus(database: Database) -> None:
+    add_pinning(database, "a", pci_devices=gpus(1, 1))
+    device = PciWish(count=1, any_of=(GPU,), numa_policy="required")
+    near = PINNED.model_copy(update={"devices": (device,)})
+    held = database.write_now(claims.claim, pinned("s0", "a"), near).claim
+    assert ([cell.id for cell in held.numa], _addresses(held)) == ([1], ["0000:65:00.0"])
+    # The other device is near no CPU that is left.
+    with pytest.raises(ClaimLost, match="NUMA cells and PCI devices"):
+        database.write_now(claims.claim, pinned("s1", "a"), near)
+    check_sums(database)
+
+
+def test_what_is_counted_as_claimed_of_a_host_is_counted_anew(database: Database) -> None:
+    add(database, "a", pci_devices=gpus(None))
+    database.write_now(claims.claim, claim("s0", "a"), ONE_GPU)
+    assert database.write_now(claims.recount, "a") is False
+    database.write_now(lambda session: session.execute(update(HostRow).values(pci_used=[], vcpus_claimed=7)))
+    assert database.write_now(claims.recount, "a") is True
+    check_sums(database)
 
 
 @pytest.mark.parametrize("switch", ["disabled", "not ready", "forced down", "gone"])

@@ -10,8 +10,9 @@ from sqlmodel import Session
 from infra.db import claims, hosts
 from infra.db.engine import Database
 from infra.domain.errors import ClaimLost, Fenced
+from infra.domain.fitting import Wish
 from infra.domain.numa import CellWish, NumaWish
-from tests.contract.hosts_help import add, add_pinning, check_sums, claim, group, pinned
+from tests.contract.hosts_help import ONE_GPU, add, add_pinning, check_sums, claim, gpus, group, pinned
 
 
 class Callers:
@@ -101,7 +102,7 @@ def test_callers_at_once_never_overcommit(database: Database) -> None:
 
 def test_callers_at_once_never_get_the_same_cpus(database: Database) -> None:
     add_pinning(database, "a", "b")
-    wish = NumaWish(cells=(CellWish(vcpus=(0,), memory_mb=256),), dedicated=True)
+    wish = Wish(topology=NumaWish(cells=(CellWish(vcpus=(0,), memory_mb=256),), dedicated=True))
     lost: list[int] = []
 
     def work(db: Database, number: int) -> None:
@@ -119,6 +120,27 @@ def test_callers_at_once_never_get_the_same_cpus(database: Database) -> None:
     Callers(database, 4).run(work)
     check_sums(database)
     assert lost, "there was room for all: nothing was shown"
+
+
+def test_callers_at_once_never_get_the_same_device(database: Database) -> None:
+    add(database, "a", "b", pci_devices=gpus(None, None, None))
+    lost: list[int] = []
+
+    def work(db: Database, number: int) -> None:
+        dice = random.Random(number)
+        for index in range(6):
+            server = f"s{number}-{index}"
+            try:
+                db.write_now(claims.claim, claim(server, dice.choice("ab"), vcpus=0, memory_mb=1), ONE_GPU)
+            except ClaimLost:
+                lost.append(number)
+                continue
+            if dice.random() < 0.4:
+                db.write_now(claims.release, server, 1)
+
+    Callers(database, 4).run(work)
+    check_sums(database)
+    assert lost, "there was a device for all: nothing was shown"
 
 
 def test_members_claimed_at_once_never_share_a_host_under_anti_affinity(database: Database) -> None:

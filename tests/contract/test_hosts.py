@@ -259,5 +259,5 @@ def test_groups_refuse_unknown_policies_and_rules(database: Database, policy: st
 
 def test_capacity_is_what_placement_calls_it() -> None:
     inventory = INVENTORY.model_copy(update={"reserved_memory_mb": 192, "ram_allocation_ratio": 1.5})
-    assert inventory.capacity.model_dump() == {"vcpus": 8, "memory_mb": 12000, "disk_gb": 100, "pcpus": 0}
-    assert inventory.largest.model_dump() == {"vcpus": 4, "memory_mb": 8192, "disk_gb": 100, "pcpus": 0}
+    shown = {name: (terms.capacity, terms.max_unit) for name, terms in inventory.terms.items()}
+    assert shown == {"VCPU": (8, 4), "MEMORY_MB": (12000, 8192), "DISK_GB": (100, 100), "PCPU": (0, 0)}

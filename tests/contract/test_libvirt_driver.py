@@ -255,6 +255,30 @@ def _cpus_of(libvirtd: Libvirtd, guest: Guest) -> set[int]:
     return {cpu for thread in Path(f"/proc/{pid}/task").iterdir() for cpu in os.sched_getaffinity(int(thread.name))}
 
 
+def test_the_hosts_devices_are_offered_or_it_says_why_not(
+    libvirtd: Libvirtd, tmp_path: Path, libvirt_driver: LibvirtDriver
+) -> None:
+    connection = connections.Connection(libvirtd.uri)
+    report = make_driver(libvirtd, connection, tmp_path, pci_device_spec=({},)).report()
+    connection.close()
+    assert all(device.iommu_group is not None for device in report.pci_devices)
+    assert report.pci_devices or report.pci_refused, "a host has PCI devices, or no driver that tells them"
+    none = libvirt_driver.report()
+    assert (none.pci_devices, none.pci_refused) == ((), ())
+
+
+def test_a_guest_whose_device_is_not_there_is_refused_for_another_host_to_take(
+    libvirt_driver: LibvirtDriver, make: GuestMaker
+) -> None:
+    guest = make(pci=("ffff:1f:1e.7",))
+    libvirt_driver.define(guest)
+    with pytest.raises(HostRejected) as refused:
+        libvirt_driver.start(guest.server_id)
+    assert not refused.value.soft
+    libvirt_driver.destroy(guest.server_id)
+    assert libvirt_driver.domains() == []
+
+
 def test_a_guest_outlives_its_libvirtd_and_the_driver_finds_it_again(
     libvirt_driver: LibvirtDriver, libvirtd: Libvirtd, make: GuestMaker
 ) -> None:

@@ -12,11 +12,11 @@ from typing import Any
 
 import httpx
 
-from infra.db import repairs
+from infra.db import claims, repairs
 from infra.db.types import now
 from tests.saga import drifting, faults
 from tests.saga.snapshot import snapshot
-from tests.saga.world import Place, World, until
+from tests.saga.world import DEVICE_FLAVOR, Place, World, until
 from workers import reconciling, sweeper
 
 Check = Callable[[World, Place, dict[str, Any]], Awaitable[None]]
@@ -191,6 +191,30 @@ BARE = replace(
     begin=lambda world, place: world.boot(place, status=None, networks="none", block_device_mapping_v2=[]),
     done=active_without_network,
     hosted=frozenset({"host.accept"}),
+)
+
+
+async def active_with_device(world: World, place: Place, before: dict[str, Any]) -> None:
+    """The guest has the device that the server claimed, and only that."""
+    server = world.server(place)
+    assert server is not None
+    assert (server.status, server.task_state) == ("ACTIVE", None), server.fault
+    (claim,) = world.db.read_now(claims.of_server, server.id)
+    found = await snapshot(world, place)
+    assert (found["devices"], found["devices nobody has"]) == (1, [])
+    guest = world.hosts[str(server.host)].driver.guest(server.id)
+    assert guest.pci == tuple(device.address for device in claim.pci)
+    await delete_and_compare(world, place, before)
+
+
+WITH_DEVICE = replace(
+    BARE,
+    name="boot-device",
+    brief=frozenset(BARE.steps),
+    begin=lambda world, place: world.boot(
+        place, status=None, networks="none", block_device_mapping_v2=[], flavorRef=DEVICE_FLAVOR
+    ),
+    done=active_with_device,
 )
 
 # -- delete
@@ -686,4 +710,4 @@ RECONCILE = Scenario(
     apart=True,
 )
 
-SCENARIOS = (BOOT, BARE, DELETE, STOP, START, UNDEFINED, ATTACH, DETACH, *LOST, RECONCILE)
+SCENARIOS = (BOOT, BARE, WITH_DEVICE, DELETE, STOP, START, UNDEFINED, ATTACH, DETACH, *LOST, RECONCILE)

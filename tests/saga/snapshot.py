@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from infra.db import claims, debts, quotas, servers, volumes
+from infra.db import claims, debts, hosts, quotas, servers, volumes
 from infra.db.tables.network import AddressRow, PortRow
 from infra.db.tables.servers import UserDataRow
 from infra.db.tables.volume import AttachmentRow
@@ -32,6 +32,8 @@ def _rows(session: Session, place: Place) -> dict[str, Any]:
     usage = quotas.usage(session, place.project_id)
     return {
         "claims": [(c.host, c.attempt, c.quarantined) for c in claims.of_server(session, place.server_id)],
+        "devices": sum(len(c.pci) for c in claims.of_server(session, place.server_id)),
+        "devices nobody has": _strays(session),
         "debts": [(d.host, d.attempt) for d in debts.owed(session) if d.server_id == place.server_id],
         "usage": (usage.instances, usage.cores, usage.ram),
         "ports": sorted((port.host, port.device_id == place.server_id, port.status) for port in ports),
@@ -41,6 +43,13 @@ def _rows(session: Session, place: Place) -> dict[str, Any]:
         "user data": session.get(UserDataRow, place.server_id) is not None,
         "tasks": [s.task_state for s in servers.list_servers(session, project_id=place.project_id) if s.task_state],
     }
+
+
+def _strays(session: Session) -> list[str]:
+    """Devices that hosts count as taken and no claim says so, or the other way round."""
+    held = {(claim.host, device.address) for claim in claims.everywhere(session) for device in claim.pci}
+    taken = {(host.name, device.address) for host in hosts.snapshot(session) for device in host.pci_used}
+    return sorted(f"{host} {address}" for host, address in held ^ taken)
 
 
 def _on_host(host: FakeHost, place: Place) -> dict[str, Any]:

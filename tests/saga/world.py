@@ -40,6 +40,7 @@ from infra.deploy.temporal import _DYNAMIC
 from infra.domain.flavor import Flavor
 from infra.domain.image import Image
 from infra.domain.network import AllocationPool, Network, NetworkQuota, Subnet
+from infra.domain.pci import PciAlias, PciDevice
 from infra.domain.server import Server
 from infra.domain.volume import Volume
 from infra.identity.fake import FakeIdentity
@@ -60,6 +61,9 @@ from workers.registry import WORKFLOWS
 
 IMAGE = "11111111-1111-4111-8111-111111111111"
 FLAVOR = "1"
+DEVICE_FLAVOR = "2"
+GPU = PciAlias(name="gpu", vendor_id="10de", product_id="1db6")
+"""What a server of ``DEVICE_FLAVOR`` has one of to itself."""
 PASSWORD = "pass-word-1"
 _KEY = base64.b64encode(b"k" * 32).decode()
 
@@ -157,7 +161,7 @@ class World:
         self.start_control()
         await self._seed()
         for name in host_names:
-            await self.add_host(name)
+            await self.add_host(name, pci_devices=_devices(20))
             self.start_host(name)
 
     async def end(self) -> None:
@@ -183,9 +187,9 @@ class World:
         # which Python 3.11 can't bear.
         gc.collect()
 
-    async def add_host(self, name: str, **inventory: Any) -> FakeHost:
+    async def add_host(self, name: str, *, pci_devices: tuple[PciDevice, ...] = (), **inventory: Any) -> FakeHost:
         """Known and ready; nobody polls its queues before ``start_host``."""
-        driver = FakeDriver(name, FAKE_INVENTORY.model_copy(update=inventory))
+        driver = FakeDriver(name, FAKE_INVENTORY.model_copy(update=inventory), pci_devices=pci_devices)
         return await self.add_real_host(HostSettings(name=name), driver, FakeNetworkBackend())
 
     async def add_real_host(self, settings: HostSettings, driver: Any, network: Any) -> FakeHost:
@@ -222,7 +226,10 @@ class World:
 
     async def _seed(self) -> None:
         time = datetime.now(UTC)
-        self.db.write_now(flavors.create, Flavor(id=FLAVOR, name="m1.tiny", vcpus=1, ram_mb=128, disk_gb=1))
+        tiny = Flavor(id=FLAVOR, name="m1.tiny", vcpus=1, ram_mb=128, disk_gb=1)
+        device = {"id": DEVICE_FLAVOR, "name": "g1.tiny", "extra_specs": {"pci_passthrough:alias": "gpu:1"}}
+        self.db.write_now(flavors.create, tiny)
+        self.db.write_now(flavors.create, tiny.model_copy(update=device))
         data = b"guest" * 2000 + bytes(240)
 
         async def chunks() -> AsyncIterator[bytes]:
@@ -367,6 +374,13 @@ class World:
         await until(quiet, seconds, lambda: f"runs of {place.server_id} are still open")
 
 
+def _devices(count: int) -> tuple[PciDevice, ...]:
+    return tuple(
+        PciDevice(address=f"0000:65:{n:02x}.0", vendor_id=GPU.vendor_id, product_id=GPU.product_id, iommu_group=n)
+        for n in range(count)
+    )
+
+
 def boot_body(place: Place) -> dict[str, Any]:
     return {
         "name": "web",
@@ -442,7 +456,7 @@ class _Proofs(SimplePlugin):
         return config
 
 
-_NO_GATE = {"host_down_seconds": 3600, "claim_slots": 50, "boots_in_flight": 50}
+_NO_GATE = {"host_down_seconds": 3600, "claim_slots": 50, "boots_in_flight": 50, "pci_alias": (GPU,)}
 """What a proof holds up must not hold up the others."""
 
 

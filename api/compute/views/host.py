@@ -89,9 +89,23 @@ def hypervisor(host: Host, version: int, settings: Settings) -> dict[str, Any]:
     }
     if version >= 88:
         # No driver tells the time since the hypervisor's start.
-        return shown | {"uptime": None}
+        return shown | _devices(host) | {"uptime": None}
     cpu = {"arch": report.architecture, **report.cpu_info}
-    return shown | usage(host) | {"cpu_info": cpu if version >= 28 else json.dumps(cpu)}
+    return shown | _devices(host) | usage(host) | {"cpu_info": cpu if version >= 28 else json.dumps(cpu)}
+
+
+def _devices(host: Host) -> dict[str, Any]:
+    """With ``kilonova:pci_devices`` and, why others are none, ``kilonova:pci_refused``, where a host offers any."""
+    free = {device.address for device in host.pci_free}
+    devices = {device.address: device for device in (*host.pci_used, *host.report.pci_devices)}
+    shown: dict[str, Any] = {}
+    if devices:
+        shown["kilonova:pci_devices"] = [
+            {**device.model_dump(), "free": address in free} for address, device in sorted(devices.items())
+        ]
+    if host.report.pci_refused:
+        shown["kilonova:pci_refused"] = list(host.report.pci_refused)
+    return shown
 
 
 def usage(host: Host) -> dict[str, int]:

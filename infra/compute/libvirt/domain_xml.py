@@ -117,8 +117,8 @@ def _add_processor(domain: ET.Element, accelerator: str) -> None:
 
 def _add_devices(domain: ET.Element, guest: Guest) -> None:
     devices = _add(domain, "devices")
-    # One port for each virtio device, the random number generator among them.
-    ports = len(guest.disks) + len(guest.interfaces) + 1 + HOTPLUG_PORTS
+    # One port for each virtio device, the random number generator among them, and for each device of the host.
+    ports = len(guest.disks) + len(guest.interfaces) + 1 + len(guest.pci) + HOTPLUG_PORTS
     _add(devices, "controller", type="pci", index="0", model="pcie-root")
     for index in range(_FIRST_PORT, _FIRST_PORT + ports):
         _add(devices, "controller", type="pci", index=str(index), model="pcie-root-port")
@@ -127,6 +127,8 @@ def _add_devices(domain: ET.Element, guest: Guest) -> None:
         devices.append(disk_element(disk))
     for interface in guest.interfaces:
         devices.append(_interface_element(interface))
+    for address in guest.pci:
+        devices.append(_host_device_element(address))
     serial = _add(devices, "serial", type="pty")
     _add(serial, "log", file=str(guest.console_log), append="on")
     _add(serial, "target", type="isa-serial", port="0")
@@ -160,6 +162,15 @@ def _interface_element(interface: Interface) -> ET.Element:
     # Guests boot from disk or kernel; loading the boot ROM of each interface would only cost time.
     _add(element, "rom", enabled="no")
     _add(element, "alias", name=f"ua-{interface.port_id}")
+    return element
+
+
+def _host_device_element(address: str) -> ET.Element:
+    """A PCI device of the host, which libvirt takes from the host's driver at the start and gives back at the end."""
+    element = ET.Element("hostdev", {"mode": "subsystem", "type": "pci", "managed": "yes"})
+    domain, bus, slot, function = re.split("[:.]", address)
+    place = {"domain": domain, "bus": bus, "slot": slot, "function": function}
+    _add(_add(element, "source"), "address", **{name: f"0x{part}" for name, part in place.items()})
     return element
 
 

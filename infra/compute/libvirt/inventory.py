@@ -1,15 +1,20 @@
 """What a host says of itself, from libvirt and its file system."""
 
 import shutil
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from infra.compute.libvirt import topology
+import libvirt
+
+from infra.compute.libvirt import node_devices, topology
 from infra.compute.libvirt.connection import Connection
+from infra.compute.libvirt.errors import means
 from infra.compute.libvirt.probe import Accelerator
 from infra.domain.host import HostReport, Inventory
 from infra.domain.numa import HostCell
+from infra.domain.pci import PciDevice
 from infra.settings import Settings
 
 _GIB = 1024**3
@@ -27,6 +32,7 @@ class HostFacts:
         """Raises libvirt's errors."""
         connection = self._connection.get()
         host = self._settings.host
+        devices, refused = self._devices()
         return HostReport(
             name=host.name,
             inventory=self._inventory(),
@@ -37,6 +43,8 @@ class HostFacts:
             machine_types=self._machine_types,
             cpu_info=self._cpu_info,
             numa=self._cells,
+            pci_devices=devices,
+            pci_refused=refused,
             traits=self._traits,
             tunnel_ip=host.tunnel_ip,
             host_ip=host.tunnel_ip,
@@ -58,6 +66,20 @@ class HostFacts:
             ram_allocation_ratio=host.ram_allocation_ratio,
             disk_allocation_ratio=host.disk_allocation_ratio,
         )
+
+    def _devices(self) -> tuple[tuple[PciDevice, ...], tuple[str, ...]]:
+        """PCI devices for guests, and why others that the settings offer are none. Asked for each time: the parts of a
+        card come and go."""
+        specs = self._settings.host.pci_device_spec
+        if not specs:
+            return (), ()
+        try:
+            found = self._connection.get().listAllDevices(libvirt.VIR_CONNECT_LIST_NODE_DEVICES_CAP_PCI_DEV)
+        except libvirt.libvirtError as error:
+            if means(error, libvirt.VIR_ERR_NO_SUPPORT):
+                return (), ("The host's libvirt has no driver for node devices.",)
+            raise
+        return node_devices.offered(_descriptions(found), specs)
 
     @cached_property
     def _capabilities(self) -> ET.Element:
@@ -98,3 +120,13 @@ class HostFacts:
             "features": sorted(name for feature in cpu.iterfind("feature") if (name := feature.get("name"))),
             "topology": {name: int(value) for name, value in topology.items()} if topology is not None else {},
         }
+
+
+def _descriptions(found: Iterable[libvirt.virNodeDevice]) -> Iterator[str]:
+    for device in found:
+        try:
+            yield device.XMLDesc(0)
+        except libvirt.libvirtError as error:
+            # Gone since it was listed: a part of a card that was put together again.
+            if not means(error, libvirt.VIR_ERR_NO_NODE_DEVICE):
+                raise

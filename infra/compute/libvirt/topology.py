@@ -41,6 +41,7 @@ def cells_of(capabilities: ET.Element, settings: HostSettings) -> tuple[HostCell
             siblings=tuple(sorted(_siblings(cell))),
             memory_mb=int(cell.findtext("memory", "0")) // _KIB_IN_MIB,
             pages=tuple(sorted(_pages(cell))),
+            socket=_socket(cell),
         )
         for cell in cells
     )
@@ -53,6 +54,12 @@ def _cpus(cell: ET.Element) -> list[int]:
 def _siblings(cell: ET.Element) -> set[tuple[int, ...]]:
     cores = {cpu_set(cpu.get("siblings", "")) for cpu in cell.iterfind("cpus/cpu")}
     return {core for core in cores if len(core) > 1}
+
+
+def _socket(cell: ET.Element) -> int | None:
+    """None where the cell's CPUs are in several, or libvirt does not say."""
+    sockets = {cpu.get("socket_id") for cpu in cell.iterfind("cpus/cpu")}
+    return int(socket) if len(sockets) == 1 and (socket := sockets.pop()) is not None else None
 
 
 def _pages(cell: ET.Element) -> list[tuple[int, int]]:

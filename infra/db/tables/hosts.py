@@ -13,14 +13,19 @@ from infra.db.changes import Change
 from infra.db.types import Json, UtcDateTime
 
 _NONE = {"server_default": "0"}
+_ONE = {"server_default": "1"}
 
 
 def _change() -> Any:
     return Column(BigInteger, nullable=False, index=True, default=Change(), onupdate=Change(), server_default="0")
 
 
-def _cells() -> Any:
+def _parts() -> Any:
     return Column(Json, nullable=False, default=list, server_default="[]")
+
+
+def _terms() -> Any:
+    return Column(Json, nullable=False, default=dict, server_default="{}")
 
 
 class HostRow(SQLModel, table=True):
@@ -38,10 +43,19 @@ class HostRow(SQLModel, table=True):
     generation: int = 0
     changed: int = Field(default=None, sa_column=_change())
     """Grows with every change but a report that says nothing new: caches read on from where they were."""
+    terms_set: dict[str, Any] = Field(default_factory=dict, sa_column=_terms())
     vcpus: int
     memory_mb: int
     disk_gb: int
     pcpus: int = Field(default=0, sa_column_kwargs=_NONE)
+    vcpus_min_unit: int = Field(default=1, sa_column_kwargs=_ONE)
+    memory_mb_min_unit: int = Field(default=1, sa_column_kwargs=_ONE)
+    disk_gb_min_unit: int = Field(default=1, sa_column_kwargs=_ONE)
+    pcpus_min_unit: int = Field(default=1, sa_column_kwargs=_ONE)
+    vcpus_step_size: int = Field(default=1, sa_column_kwargs=_ONE)
+    memory_mb_step_size: int = Field(default=1, sa_column_kwargs=_ONE)
+    disk_gb_step_size: int = Field(default=1, sa_column_kwargs=_ONE)
+    pcpus_step_size: int = Field(default=1, sa_column_kwargs=_ONE)
     vcpus_capacity: int
     memory_mb_capacity: int
     disk_gb_capacity: int
@@ -50,7 +64,8 @@ class HostRow(SQLModel, table=True):
     memory_mb_claimed: int = 0
     disk_gb_claimed: int = 0
     pcpus_claimed: int = Field(default=0, sa_column_kwargs=_NONE)
-    numa_used: list[dict[str, Any]] = Field(default_factory=list, sa_column=_cells())
+    numa_used: list[dict[str, Any]] = Field(default_factory=list, sa_column=_parts())
+    pci_used: list[dict[str, Any]] = Field(default_factory=list, sa_column=_parts())
     servers: int = 0
     build_failures: int = 0
 
@@ -116,7 +131,8 @@ class ClaimRow(SQLModel, table=True):
     memory_mb: int
     disk_gb: int
     pcpus: int = Field(default=0, sa_column_kwargs=_NONE)
-    numa: list[dict[str, Any]] = Field(default_factory=list, sa_column=_cells())
+    numa: list[dict[str, Any]] = Field(default_factory=list, sa_column=_parts())
+    pci: list[dict[str, Any]] = Field(default_factory=list, sa_column=_parts())
     image_properties: dict[str, str] = Field(sa_type=Json)
     quarantined: bool = False
 

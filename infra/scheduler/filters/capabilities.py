@@ -5,8 +5,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.domain.placement import PlacementRequest
+from infra.scheduler.columns import Kind
 from infra.scheduler.specs import Spec
-from infra.scheduler.table import HostTable, Kind, Mask
+from infra.scheduler.table import HostTable, Mask
 from infra.settings import SchedulerSettings
 
 FIGURES: dict[str, Callable[[HostTable], NDArray[np.int64]]] = {

@@ -1,12 +1,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from infra.domain.inventory import CLASSES
 from infra.domain.placement import PlacementRequest
 from infra.scheduler.table import HostTable, Mask
 from infra.settings import SchedulerSettings
-
-CLASSES = {"VCPU": "vcpus", "MEMORY_MB": "memory_mb", "DISK_GB": "disk_gb", "PCPU": "pcpus"}
-"""Resource classes of the Placement API and their columns."""
 
 
 class CapacityFilter:
@@ -25,5 +23,5 @@ class CapacityFilter:
 def largest(table: HostTable, column: str) -> NDArray[np.int64]:
     """The most of a resource that each host could give one server now; below 0 where it is overcommitted."""
     free = getattr(table, f"{column}_capacity") - getattr(table, f"{column}_claimed")
-    found: NDArray[np.int64] = np.minimum(free, getattr(table, column))
+    found: NDArray[np.int64] = np.minimum(free, getattr(table, f"{column}_largest"))
     return found

@@ -3,7 +3,8 @@ import re
 from typing import Any
 
 from infra.domain.placement import PlacementRequest
-from infra.scheduler.table import HostTable, Kind, Mask
+from infra.scheduler.columns import Kind
+from infra.scheduler.table import HostTable, Mask
 from infra.settings import SchedulerSettings
 
 _ARCHITECTURES = {"amd64": "x86_64", "x86": "i686", "i386": "i686", "i486": "i686", "i586": "i686", "arm64": "aarch64"}

@@ -16,4 +16,4 @@ class PCIWeigher:
     def weigh(
         self, table: HostTable, request: PlacementRequest, options: SchedulerSettings, rows: Rows
     ) -> NDArray[Any] | None:
-        return -table.pci_devices_free[rows]
+        return -table.pci_free[rows]

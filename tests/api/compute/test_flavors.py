@@ -110,6 +110,17 @@ async def test_extra_specs(world: World) -> None:
     await world.call("POST", path, body, status=403)
 
 
+async def test_the_form_of_what_is_asked_of_pci_devices_is_checked_as_in_nova(world: World) -> None:
+    path = "/v2.1/flavors/1/os-extra_specs"
+    wrong = {"pci_passthrough:alias": "gpu"}
+    for version, status in (("2.85", 200), ("2.86", 400)):
+        await world.call("POST", path, {"extra_specs": wrong}, by="admin", version=version, status=status)
+        one = f"{path}/pci_passthrough:alias"
+        await world.call("PUT", one, wrong, by="admin", version=version, status=status)
+    right = {"extra_specs": {"pci_passthrough:alias": "gpu:1,nic:2"}}
+    await world.call("POST", path, right, by="admin", version="2.86", status=200)
+
+
 async def test_filters_and_pages(world: World) -> None:
     await make(world)
     assert [f["id"] for f in (await world.get("/flavors?minRam=1024"))["flavors"]] == ["big"]

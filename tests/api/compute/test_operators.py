@@ -7,10 +7,11 @@ import pytest
 from sqlalchemy import update
 from sqlmodel import Session, col
 
-from infra.db import hosts, quotas
+from infra.db import claims, hosts, quotas
 from infra.db.tables.hosts import HostRow
 from tests.api.compute.conftest import ALICE, BOB, World
 from tests.api.compute.test_server_views import HOST, active_server
+from tests.contract.hosts_help import ONE_GPU, claim, gpus
 
 SIZES = {
     *("cpu_info", "vcpus", "vcpus_used", "memory_mb", "memory_mb_used", "free_ram_mb", "local_gb", "local_gb_used"),
@@ -45,6 +46,19 @@ async def test_hypervisors_are_shown_as_their_version_has_them(world: World) -> 
     await world.call("GET", "/v2.1/os-hypervisors/statistics", version="2.88", status=404, **how)
     await world.call("GET", "/v2.1/os-hypervisors/1", status=404, **how)
     await world.call("GET", "/v2.1/os-hypervisors", status=403)
+
+
+async def test_the_devices_of_a_hypervisor_and_why_others_are_none(world: World) -> None:
+    why = "PCI device 0000:00:05.0 (1af4:1001) is in no IOMMU group."
+    report = HOST.model_copy(update={"name": "h1", "pci_devices": gpus(None, 1), "pci_refused": (why,)})
+    world.db.write_now(hosts.enrol, report)
+    world.db.write_now(hosts.set_ready, "h1", True)
+    world.db.write_now(claims.claim, claim("s", "h1"), ONE_GPU)
+    for version in ("2.1", "2.88"):
+        (shown,) = (await world.get("/os-hypervisors/detail", by="admin", version=version))["hypervisors"]
+        found = [(d["address"], d["numa_node"], d["free"]) for d in shown["kilonova:pci_devices"]]
+        assert found == [("0000:65:00.0", None, False), ("0000:65:01.0", 1, True)]
+        assert shown["kilonova:pci_refused"] == [why]
 
 
 async def test_the_servers_of_a_hypervisor(world: World) -> None:

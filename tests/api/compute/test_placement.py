@@ -79,6 +79,14 @@ async def test_a_dry_run_says_why_not(world: World) -> None:
     assert told["reason"].startswith("No valid host was found. Of 2 hosts CapacityFilter removed 2 (short of PCPU")
 
 
+async def test_a_flavor_that_asks_for_a_device_nobody_defined_is_refused(world: World) -> None:
+    world.db.write_now(flavors.set_extra_specs, "1", {"pci_passthrough:alias": "gpu:1"})
+    for path in (DRY_RUN, "/v2.1/servers"):
+        reply = await world.call("POST", path, boot_body(), status=400)
+        assert reply.json()["badRequest"]["message"] == "PCI alias 'gpu' is not defined."
+    assert world.starts.nothing
+
+
 @pytest.mark.parametrize("spec", ["pci_passthrough:alias", "hw:cpu_realtime", "quota:vif_inbound_average"])
 async def test_a_flavor_that_asks_for_what_is_not_done_is_refused(world: World, spec: str) -> None:
     world.db.write_now(flavors.set_extra_specs, "1", {spec: "1"})

@@ -57,9 +57,11 @@ class Caller:
         self.http = http
         self.headers = {"X-Auth-Token": token} if token else {}
 
-    async def __call__(self, path: str, *, status: int = 200, method: str = "GET", version: str = "1.39") -> Any:
+    async def __call__(
+        self, path: str, *, status: int = 200, method: str = "GET", version: str = "1.39", json: Any = None
+    ) -> Any:
         headers = self.headers | {"OpenStack-API-Version": f"placement {version}"}
-        reply = await self.http.request(method, f"/placement{path}", headers=headers)
+        reply = await self.http.request(method, f"/placement{path}", headers=headers, json=json)
         assert reply.status_code == status, (reply.status_code, reply.text)
         return reply.json() if reply.content else None
 

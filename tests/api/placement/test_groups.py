@@ -3,7 +3,7 @@
 from infra.db import claims, hosts
 from infra.db.engine import Database
 from tests.api.placement.conftest import A, B, Caller
-from tests.contract.hosts_help import PINNED, add, add_pinning, pinned
+from tests.contract.hosts_help import ONE_GPU, PINNED, add, add_pinning, claim, gpus, pinned
 
 ANSWERED = [
     ("resources1=VCPU:1&resources2=DISK_GB:1&group_policy=none", ["a", "b"]),
@@ -68,3 +68,24 @@ async def test_cpus_that_are_set_aside_are_a_class_of_their_own(admin: Caller, d
     (candidate,) = (await admin("/allocation_candidates?resources=PCPU:2"))["allocation_requests"]
     assert list(candidate["allocations"]) == [A]
     assert (await admin("/allocation_candidates?resources=PCPU:3"))["allocation_requests"] == []
+
+
+GPUS = "CUSTOM_PCI_10DE_1DB6"
+
+
+async def test_pci_devices_are_a_class_by_vendor_and_product(admin: Caller, database: Database) -> None:
+    one, *others = gpus(None, None, None)
+    # Two of one IOMMU group: one of them is of no use to others while a server has the other.
+    add(database, "a", pci_devices=(one, *(device.model_copy(update={"iommu_group": 0}) for device in others[:1])))
+    add(database, "b", pci_devices=gpus(None, None))
+    database.write_now(claims.claim, claim("s", "a"), ONE_GPU)
+    shown = (await admin(f"/resource_providers/{A}/inventories"))["inventories"][GPUS]
+    assert (shown["total"], shown["reserved"], shown["allocation_ratio"]) == (2, 1, 1.0)
+    assert (await admin(f"/resource_providers/{A}/usages"))["usages"][GPUS] == 1
+    assert (await admin("/allocations/s"))["allocations"][A]["resources"][GPUS] == 1
+    for asked, found in ((1, [B]), (2, [B]), (3, [])):
+        reply = await admin(f"/allocation_candidates?resources=VCPU:1,{GPUS}:{asked}")
+        assert [id for candidate in reply["allocation_requests"] for id in candidate["allocations"]] == found
+    assert (await admin("/allocation_candidates?resources=CUSTOM_PCI_1234_5678:1"))["allocation_requests"] == []
+    assert (await admin("/resource_classes"))["resource_classes"][-1]["name"] == GPUS
+    await admin(f"/resource_classes/{GPUS}")

@@ -14,7 +14,7 @@ from infra.scheduler.table import HostTable
 from infra.scheduler.weighers.base import name_of as weigher_name
 from infra.scheduler.weighers.base import share
 from infra.settings import SchedulerSettings
-from tests.bench.scheduling.fleet import aggregates, demanding, fleet, median_ms, request
+from tests.bench.scheduling.fleet import GPU, aggregates, demanding, fleet, median_ms, request
 from tests.bench.scheduling.page import Section
 
 TARGETS = {1_000: 2.0, 10_000: 10.0, 100_000: 60.0}
@@ -25,6 +25,7 @@ _EVERYTHING = SchedulerSettings(
     metrics_weight_setting={"heat": -1.0},
     isolated_hosts=frozenset({"host-1"}),
     isolated_images=frozenset({"image"}),
+    pci_alias=(GPU,),
 )
 
 
@@ -77,5 +78,7 @@ def _parts(table: HostTable) -> Section:
         asked = requests.get(weigher_name(weigher), requests[""])
         cost = median_ms(lambda w=weigher, r=asked: share(w, table, r, _EVERYTHING, rows))
         section.add(weigher_name(weigher), f"{cost:.3f}")
-    section.note("Each is asked what it has to work for: hints, groups, aggregates with metadata, dedicated CPUs.")
+    section.note(
+        "Each is asked what it has to work for: hints, groups, aggregates with metadata, dedicated CPUs, devices."
+    )
     return section

@@ -8,6 +8,7 @@ from sqlmodel import insert
 
 from infra.db import schema
 from infra.db.engine import Database
+from infra.db.hosts import terms_columns
 from infra.db.tables.hosts import HostRow
 from infra.scheduler.service import Scheduler
 from infra.settings import SchedulerSettings
@@ -53,8 +54,7 @@ def enrol(db: Database, count: int) -> None:
             "reported_at": host.reported_at,
             "created_at": host.created_at,
             "generation": 0,
-            **INVENTORY.largest.model_dump(),
-            **{f"{name}_capacity": value for name, value in INVENTORY.capacity.model_dump().items()},
+            **terms_columns(INVENTORY.terms),
             **dict.fromkeys(
                 ("vcpus_claimed", "memory_mb_claimed", "disk_gb_claimed", "pcpus_claimed", "servers", "build_failures"),
                 0,

@@ -9,6 +9,7 @@ from infra.db.types import now
 from infra.domain.flavor import Flavor
 from infra.domain.host import Aggregate, Host, HostReport, Inventory
 from infra.domain.numa import HostCell
+from infra.domain.pci import PciAlias, PciDevice
 from infra.domain.placement import PlacementGroup, PlacementRequest
 
 REPEATS = 51
@@ -21,6 +22,11 @@ CELLS = tuple(
         memory_mb=131072,
     )
     for id in (0, 1)
+)
+GPU = PciAlias(name="gpu", vendor_id="10de", product_id="1db6")
+GPUS = tuple(
+    PciDevice(address=f"0000:65:{n:02x}.0", vendor_id="10de", product_id="1db6", numa_node=n % 2, iommu_group=n)
+    for n in range(4)
 )
 
 
@@ -38,6 +44,7 @@ def fleet(count: int) -> Iterator[Host]:
                 accelerator="kvm",
                 io_ops=number % 4,
                 numa=CELLS,
+                pci_devices=GPUS if number % 10 == 0 else (),
                 traits=("CUSTOM_GOLD",) if number % 2 else (),
                 metrics={"heat": number % 7},
                 cpu_info={"model": f"cpu-{number % 3}", "features": ["aes", "avx2"]},
@@ -69,6 +76,7 @@ def demanding() -> dict[str, PlacementRequest]:
         "trait:CUSTOM_GOLD": "required",
         "aggregate_instance_extra_specs:ssd": "true",
         "hw:cpu_policy": "dedicated",
+        "pci_passthrough:alias": "gpu:1",
     }
     plain = request()
     hinted = {"same_host": "s1", "different_host": "s2", "query": '["and", [">=", "$free_ram_mb", 1024]]'}

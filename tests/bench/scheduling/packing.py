@@ -22,6 +22,7 @@ from tests.bench.scheduling.page import Section
 HOSTS, ARRIVALS, SEED = 200, 8_000, 7
 _LOADS = {"60 %": 0.60, "95 %": 0.95, "110 %": 1.10}
 _INVENTORY = Inventory(vcpus=32, memory_mb=131072, disk_gb=2000, cpu_allocation_ratio=2.0)
+_CPUS, _MEMORY_MB = (_INVENTORY.terms[name].capacity for name in ("VCPU", "MEMORY_MB"))
 _FLAVORS = (
     (40, Flavor(id="1", name="small", vcpus=1, ram_mb=2048, disk_gb=20)),
     (30, Flavor(id="2", name="medium", vcpus=4, ram_mb=8192, disk_gb=40)),
@@ -67,8 +68,7 @@ def _trace(load: float) -> Iterator[tuple[float, float, Flavor]]:
         sum(weight * getattr(flavor, name) for weight, flavor in _FLAVORS) / sum(weights)
         for name in ("vcpus", "ram_mb")
     ]
-    capacity = _INVENTORY.capacity
-    there = load * HOSTS * min(capacity.vcpus / mean[0], capacity.memory_mb / mean[1])
+    there = load * HOSTS * min(_CPUS / mean[0], _MEMORY_MB / mean[1])
     moment = 0.0
     for _ in range(ARRIVALS):
         moment += dice.expovariate(there)
@@ -100,9 +100,8 @@ def _play(trace: list[tuple[float, float, Flavor]], choose: Chooser) -> tuple[in
 
 
 def _sample(table: HostTable) -> tuple[float, float, float]:
-    capacity = _INVENTORY.capacity
-    fewest = max(table.memory_mb_claimed.sum() / capacity.memory_mb, table.vcpus_claimed.sum() / capacity.vcpus)
-    return float((table.servers > 0).sum()), float(fewest), float((table.memory_mb_claimed / capacity.memory_mb).std())
+    fewest = max(table.memory_mb_claimed.sum() / _MEMORY_MB, table.vcpus_claimed.sum() / _CPUS)
+    return float((table.servers > 0).sum()), float(fewest), float((table.memory_mb_claimed / _MEMORY_MB).std())
 
 
 def _count(table: HostTable, row: int, request: PlacementRequest, sign: int) -> None:

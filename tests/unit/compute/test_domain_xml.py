@@ -68,6 +68,7 @@ PINNED = {"vcpus": 3, "numa": CELLS}
         ("kernel_kvm", "kvm", KERNEL),
         ("pinned_kvm", "kvm", PINNED),
         ("pinned_tcg", "tcg", PINNED),
+        ("devices_kvm", "kvm", {"pci": ("0000:65:00.0", "0001:3b:1f.7")}),
     ],
 )
 def test_the_domain_is_the_golden_one(name: str, accelerator: str, changes: dict[str, object]) -> None:

@@ -58,6 +58,18 @@ def test_a_fault_comes_before_or_after_the_effect(tmp_path: Path, moment: str, e
     assert state.power_state == expected
 
 
+def test_a_device_is_one_running_guests(tmp_path: Path) -> None:
+    driver = FakeDriver("h", INVENTORY)
+    for id in ("id-1", "id-2"):
+        driver.define(guest(tmp_path).model_copy(update={"server_id": id, "pci": ("0000:65:00.0",)}))
+    driver.start("id-1")
+    with pytest.raises(HostRejected, match="other guests"):
+        driver.start("id-2")
+    driver.start("id-1")
+    driver.destroy("id-1")
+    driver.start("id-2")
+
+
 def test_a_start_takes_as_long_as_it_is_told(tmp_path: Path) -> None:
     driver = FakeDriver("h", INVENTORY, start_seconds=0.05)
     driver.define(guest(tmp_path))

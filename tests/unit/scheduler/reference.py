@@ -64,6 +64,7 @@ class World:
     def passing(self) -> list[Host]:
         always = ["ComputeFilter", "RequestedHostFilter", "RetryFilter", "CapacityFilter"]
         always += ["ServerGroupAntiAffinityFilter", "ServerGroupAffinityFilter", "NUMATopologyFilter"]
+        always += ["PciPassthroughFilter"]
         aggregates = ["IsolatedAggregates", "TenantAggregates"]
         names = always if self.request.forced_host else [*always, "AvailabilityZoneFilter", "TraitsFilter", *aggregates]
         if not self.request.forced_host:
@@ -110,31 +111,66 @@ class World:
         return self.request.availability_zone in (None, host.availability_zone)
 
     def CapacityFilter(self, host: Host) -> bool:
-        inventory, flavor = host.report.inventory, self.request.flavor
+        flavor = self.request.flavor
         disk = (0 if self.request.volume_backed else flavor.disk_gb) + flavor.ephemeral_gb + -(-flavor.swap_mb // 1024)
-        memory = (inventory.memory_mb - inventory.reserved_memory_mb) * inventory.ram_allocation_ratio
         if flavor.extra_specs.get("hw:cpu_policy") == "dedicated":
-            cpus = flavor.vcpus + host.pcpus_claimed <= inventory.pcpus
+            cpus = self._gives(host, "PCPU", flavor.vcpus, host.pcpus_claimed)
         else:
-            shared = inventory.vcpus * inventory.cpu_allocation_ratio
-            cpus = flavor.vcpus <= inventory.vcpus and host.vcpus_claimed + flavor.vcpus <= shared
+            cpus = self._gives(host, "VCPU", flavor.vcpus, host.vcpus_claimed)
         return (
             cpus
-            and flavor.ram_mb <= inventory.memory_mb
-            and disk <= inventory.disk_gb
-            and host.memory_mb_claimed + flavor.ram_mb <= memory
-            and (not disk or host.disk_gb_claimed + disk <= inventory.disk_gb * inventory.disk_allocation_ratio)
+            and self._gives(host, "MEMORY_MB", flavor.ram_mb, host.memory_mb_claimed)
+            and self._gives(host, "DISK_GB", disk, host.disk_gb_claimed)
         )
 
+    def _gives(self, host: Host, name: str, amount: int, claimed: int) -> bool:
+        terms = self._terms(host, name)
+        room = (terms["total"] - terms["reserved"]) * terms["allocation_ratio"]
+        fits = terms["min_unit"] <= amount <= terms["max_unit"] and amount % terms["step_size"] == 0
+        return not amount or (fits and claimed + amount <= room)
+
+    def _terms(self, host: Host, name: str) -> dict[str, Any]:
+        inventory = host.report.inventory
+        total, reserved, ratio = {
+            "VCPU": (inventory.vcpus, 0, inventory.cpu_allocation_ratio),
+            "MEMORY_MB": (inventory.memory_mb, inventory.reserved_memory_mb, inventory.ram_allocation_ratio),
+            "DISK_GB": (inventory.disk_gb, 0, inventory.disk_allocation_ratio),
+            "PCPU": (inventory.pcpus, 0, 1.0),
+        }[name]
+        own = {"total": total, "max_unit": total, "reserved": reserved, "allocation_ratio": ratio}
+        return {"min_unit": 1, "step_size": 1, **own, **host.terms_set.get(name, {})}
+
     def NUMATopologyFilter(self, host: Host) -> bool:
+        cells = self._fitting_cells(host)
+        return cells is None or int(self.request.flavor.extra_specs.get("hw:numa_nodes", "1")) <= len(cells)
+
+    def PciPassthroughFilter(self, host: Host) -> bool:
+        asked = self.request.flavor.extra_specs.get("pci_passthrough:alias")
+        if asked is None:
+            return True
+        nearby, anywhere = {"gpu:1": (0, 1), "gpu:2": (0, 2), "gpu:1,near:1": (1, 1)}[asked]
+        taken = {device.address for device in host.pci_used}
+        nodes = [device.numa_node for device in host.report.pci_devices if device.address not in taken]
+        cells = self._fitting_cells(host)
+        if cells is None:
+            return nearby + anywhere <= len(nodes)
+
+        def suits(cell: int) -> bool:
+            near, unknown = nodes.count(cell), nodes.count(None)
+            return nearby <= near and nearby + anywhere <= near + unknown
+
+        return any(suits(cell) for cell in cells)
+
+    def _fitting_cells(self, host: Host) -> list[int] | None:
+        """Cells with room for one of the guest's; None if it does not ask for any."""
         specs = self.request.flavor.extra_specs
         dedicated = specs.get("hw:cpu_policy") == "dedicated"
         if not dedicated and "hw:numa_nodes" not in specs and "hw:mem_page_size" not in specs:
-            return True
+            return None
         nodes = int(specs.get("hw:numa_nodes", "1"))
         cpus, memory = self.request.flavor.vcpus // nodes, self.request.flavor.ram_mb // nodes
         uses = {use.id: use for use in host.numa_used}
-        fitting = 0
+        fitting = []
         for cell in host.report.numa:
             use = uses.get(cell.id)
             taken, pages = (set(use.dedicated), dict(use.pages)) if use else (set(), {})
@@ -142,8 +178,9 @@ class World:
             small = cell.memory_mb - sum(size * count // 1024 for size, count in cell.pages)
             small -= use.memory_mb if use else 0
             huge = any((count - pages.get(size, 0)) * size >= memory * 1024 for size, count in cell.pages)
-            fitting += cpus <= free and (huge if specs.get("hw:mem_page_size") == "large" else memory <= small)
-        return nodes <= fitting
+            if cpus <= free and (huge if specs.get("hw:mem_page_size") == "large" else memory <= small):
+                fitting.append(cell.id)
+        return fitting
 
     def TraitsFilter(self, host: Host) -> bool:
         for wishes in (self.request.flavor.extra_specs, self.request.image_properties):
@@ -276,12 +313,12 @@ class World:
         )
 
     def ComputeCapabilitiesFilter(self, host: Host) -> bool:
-        inventory, report = host.report.inventory, host.report
+        report = host.report
         known = {
             "hypervisor_type": report.hypervisor_type,
             "cpu_info:features": report.cpu_info.get("features"),
             "cpu_info:topology:cores": report.cpu_info.get("topology", {}).get("cores"),
-            "free_ram_mb": inventory.memory_mb - inventory.reserved_memory_mb - host.memory_mb_claimed,
+            "free_ram_mb": self._free_ram(host),
             "host": host.name,
             "num_instances": host.servers,
         }
@@ -301,23 +338,31 @@ class World:
             (
                 "cpu_weight_multiplier",
                 1,
-                lambda h: h.report.inventory.vcpus * h.report.inventory.cpu_allocation_ratio - h.vcpus_claimed,
+                self._free_cpus,
             ),
             ("disk_weight_multiplier", 1, lambda h: h.report.inventory.disk_gb - h.disk_gb_claimed),
             ("hypervisor_version_weight_multiplier", 1, lambda h: h.report.hypervisor_version),
             ("io_ops_weight_multiplier", 1, lambda h: h.report.io_ops),
             ("num_instances_weight_multiplier", 1, lambda h: h.servers),
             ("image_props_weight_multiplier", 1, self._alike),
-            ("pci_weight_multiplier", 1, lambda h: -h.report.pci_devices_free),
+            ("pci_weight_multiplier", 1, self._few_devices),
             ("metrics_weight_multiplier", 1, self._metrics),
             ("soft_affinity_weight_multiplier", 1, lambda h: self._members(h, "soft-affinity") or 0),
             ("soft_anti_affinity_weight_multiplier", 1, lambda h: -(self._members(h, "soft-anti-affinity") or 0)),
             ("build_failure_weight_multiplier", -1, lambda h: h.build_failures),
         ]
 
+    def _few_devices(self, host: Host) -> float:
+        taken = {device.address for device in host.pci_used}
+        return -sum(device.address not in taken for device in host.report.pci_devices)
+
     def _free_ram(self, host: Host) -> float:
-        inventory = host.report.inventory
-        return inventory.memory_mb - inventory.reserved_memory_mb - host.memory_mb_claimed
+        terms = self._terms(host, "MEMORY_MB")
+        return float(terms["total"] - terms["reserved"] - host.memory_mb_claimed)
+
+    def _free_cpus(self, host: Host) -> float:
+        terms = self._terms(host, "VCPU")
+        return max(0, (terms["total"] - terms["reserved"]) * terms["allocation_ratio"]) - host.vcpus_claimed
 
     def _alike(self, host: Host) -> float:
         setting = self.options.image_props_weight_setting

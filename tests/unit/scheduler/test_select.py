@@ -4,6 +4,7 @@ from collections import Counter
 
 import numpy as np
 
+from infra.domain.fitting import Wish
 from infra.domain.host import Claim
 from infra.domain.numa import CellUse, CellWish, HostCell, NumaWish
 from infra.domain.placement import PlacementGroup
@@ -11,7 +12,7 @@ from infra.scheduler.explain import explain
 from infra.scheduler.select import select
 from infra.scheduler.table import HostTable
 from infra.settings import SchedulerSettings
-from tests.unit.scheduler.worlds import NOW, aggregate, host, request
+from tests.unit.scheduler.worlds import GPU, NOW, aggregate, gpus, host, request
 
 OPTIONS = SchedulerSettings()
 
@@ -41,8 +42,12 @@ def test_soft_groups_prefer_and_do_not_forbid() -> None:
 
 
 def test_pci_devices_are_kept_for_those_who_need_them() -> None:
-    table = _table(host("some", pci_devices_free=1), host("none"), host("many", pci_devices_free=4))
+    some = {"pci_devices": gpus(*range(4)), "pci_used": gpus(*range(3))}
+    table = _table(host("some", **some), host("none"), host("many", pci_devices=gpus(*range(4))))
     assert select(table, request(), OPTIONS).ranked == ("none", "some", "many")
+    aliases = SchedulerSettings(pci_alias=(GPU,))
+    asking = request(extra_specs={"pci_passthrough:alias": "gpu:1"})
+    assert select(table, asking, aliases).ranked == ("some", "many")
 
 
 def test_multipliers_of_aggregates_hold_for_their_hosts() -> None:
@@ -129,7 +134,7 @@ def test_a_table_changed_step_by_step_is_the_table_made_at_once() -> None:
 
 def test_states_of_cells_that_no_host_is_in_are_forgotten_and_answers_stay_right() -> None:
     cell = HostCell(id=0, dedicated=(0, 1), memory_mb=10**6)
-    wish = NumaWish(cells=(CellWish(vcpus=(0,), memory_mb=1),), dedicated=True)
+    wish = Wish(topology=NumaWish(cells=(CellWish(vcpus=(0,), memory_mb=1),), dedicated=True))
     table = _table(host("a", numa=(cell,)), host("b", numa=(cell,)))
     for number in range(3000):
         taken = (0, 1) if number % 2 else (1,)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from infra.domain.flavor import Flavor
 from infra.domain.host import Aggregate, Host, HostReport, Inventory
 from infra.domain.numa import CellUse, HostCell
+from infra.domain.pci import PciAlias, PciDevice
 from infra.domain.placement import PlacementGroup, PlacementRequest
 from infra.settings import SchedulerSettings
 
@@ -42,6 +43,17 @@ def host(name: str, **changes: Any) -> Host:
         target = inventory if key in Inventory.model_fields else report if key in HostReport.model_fields else own
         target[key] = value
     return Host(id=f"id-{name}", report=HostReport(name=name, inventory=Inventory(**inventory), **report), **own)
+
+
+GPU = PciAlias(name="gpu", vendor_id="10de", product_id="1db6")
+
+
+def gpus(*nodes: int | None) -> tuple[PciDevice, ...]:
+    """A device on each of these NUMA nodes."""
+    return tuple(
+        PciDevice(address=f"0000:65:{n:02x}.0", vendor_id="10de", product_id="1db6", numa_node=node)
+        for n, node in enumerate(nodes)
+    )
 
 
 def request(server_id: str = "server", **changes: Any) -> PlacementRequest:
@@ -96,7 +108,15 @@ _hosts = st.lists(
         servers=st.integers(0, 4),
         io_ops=st.integers(0, 4),
         build_failures=st.sampled_from((0, 0, 1, 3)),
-        pci_devices_free=st.integers(0, 2),
+        terms_set=_mostly(
+            {},
+            {"VCPU": {"step_size": 2}},
+            {"VCPU": {"reserved": 6, "allocation_ratio": 1.5}, "DISK_GB": {"max_unit": 10}},
+            {"MEMORY_MB": {"min_unit": 512, "reserved": 4096}},
+            {"PCPU": {"max_unit": 1}},
+        ),
+        pci_devices=st.sampled_from(((), gpus(0, 1), gpus(1, None, 0), gpus(None, None))),
+        pci_used=st.sampled_from(((), (), gpus(1), gpus(0, 1, None))),
         hypervisor_type=st.sampled_from(("QEMU", "KVM", "fake")),
         hypervisor_version=st.sampled_from((7002000, 8001002)),
         architecture=st.sampled_from(("x86_64", "aarch64")),
@@ -146,6 +166,7 @@ _extra_specs = st.lists(
             ("hw:cpu_policy", ("dedicated", "shared")),
             ("hw:numa_nodes", ("1",)),
             ("hw:mem_page_size", ("small", "large")),
+            ("pci_passthrough:alias", ("gpu:1", "gpu:2", "gpu:1,near:1")),
             ("ssd", ("true", "<or> true <or> 1", ">= 1")),
             ("aggregate_instance_extra_specs:ssd", ("true", "<or> true <or> 1", "= 3")),
             ("trait:CUSTOM_GOLD", ("required", "forbidden")),
@@ -217,6 +238,7 @@ _weights = st.sampled_from((0.0, 1.0, -1.0, 2.5))
 _options = st.builds(
     SchedulerSettings,
     host_subset_size=st.sampled_from((1, 1, 3)),
+    pci_alias=st.just((GPU, GPU.model_copy(update={"name": "near", "numa_policy": "required"}))),
     enabled_filters=st.lists(st.sampled_from(OPTIONAL), unique=True, max_size=3).map(tuple),
     max_instances_per_host=_mostly(50, 2),
     max_io_ops_per_host=_mostly(8, 2),

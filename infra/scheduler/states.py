@@ -1,4 +1,4 @@
-"""The states that hosts' NUMA cells are in: hosts of one make with the same CPUs taken are in the same one.
+"""The states that the parts of hosts are in: hosts of one make with the same CPUs or devices taken are in the same one.
 
 Whether a guest fits is worked out once for each state and wish, and remembered, as it is the one question to hosts
 that no array operation answers.
@@ -7,34 +7,31 @@ that no array operation answers.
 import numpy as np
 from numpy.typing import NDArray
 
-from infra.domain.host import Host
-from infra.domain.numa import CellUse, HostCell, NumaWish, fit
+from infra.domain.fitting import Parts, Wish, fit
 
-_State = tuple[tuple[HostCell, ...], tuple[CellUse, ...]]
 _WISHES = 64
 """Wishes remembered; the one that was not asked for longest is forgotten."""
 
 
-class Topologies:
+class States:
     def __init__(self) -> None:
-        self._codes: dict[_State, int] = {}
-        self._states: list[_State] = []
-        self._verdicts: dict[NumaWish, list[bool]] = {}
+        self._codes: dict[Parts, int] = {}
+        self._states: list[Parts] = []
+        self._verdicts: dict[Wish, list[bool]] = {}
 
     def __len__(self) -> int:
         return len(self._states)
 
-    def code(self, host: Host) -> int:
-        state = (host.report.numa, host.numa_used)
+    def code(self, state: Parts) -> int:
         code = self._codes.setdefault(state, len(self._states))
         if code == len(self._states):
             self._states.append(state)
         return code
 
-    def fits(self, wish: NumaWish) -> NDArray[np.bool_]:
+    def fits(self, wish: Wish) -> NDArray[np.bool_]:
         """By code: whether a guest that wishes this fits."""
         verdicts = self._verdicts.pop(wish, [])
-        verdicts += (fit(cells, used, wish) is not None for cells, used in self._states[len(verdicts) :])
+        verdicts += (fit(parts, wish) is not None for parts in self._states[len(verdicts) :])
         self._verdicts[wish] = verdicts
         if len(self._verdicts) > _WISHES:
             self._verdicts.pop(next(iter(self._verdicts)))
