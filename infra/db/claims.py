@@ -250,7 +250,7 @@ def _reason(session: Session, wanted: Claim) -> str:
         free = min(row[f"{name}_capacity"] - row[f"{name}_claimed"], row[name])
         if asked and asked > free:
             return f"Host {wanted.host} has no room: {asked} {name} asked, {max(free, 0)} left."
-    return f"Host {wanted.host} had no room a moment ago."
+    return f"Host {wanted.host} had no room a moment ago, or does not give out such amounts."
 
 
 def _give_back(session: Session, held: Claim) -> None:

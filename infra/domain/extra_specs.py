@@ -29,7 +29,7 @@ _UNITS = {"": 1, "k": 1, "m": 1024, "g": 1024**2}
 _MAX_CELLS = 16
 
 
-def check(flavor: Flavor, image: Image | None = None, aliases: Sequence[PciAlias] = ()) -> None:
+def check(flavor: Flavor, image: Image | None, aliases: Sequence[PciAlias]) -> None:
     """Raises BadRequest if a boot of this flavor asks for what is not done here, or for what contradicts itself.
 
     Args:

@@ -126,6 +126,13 @@ class PciWish(BaseModel):
     def of_cards(self) -> bool:
         return self.any_of[0].device_type == "type-PF"
 
+    @property
+    def alias(self) -> str:
+        return self.any_of[0].name
+
+    def names(self, device: PciDevice) -> bool:
+        return any(alias.names(device) for alias in self.any_of)
+
 
 class Nearness(BaseModel):
     """Where a guest's memory is."""
@@ -197,7 +204,7 @@ def _far(device: PciDevice, near: Nearness | None) -> bool:
 
 
 def _suits(device: PciDevice, wish: PciWish, near: Nearness | None) -> bool:
-    if not any(alias.names(device) for alias in wish.any_of):
+    if not wish.names(device):
         return False
     if near is None or wish.numa_policy == "preferred":
         return True

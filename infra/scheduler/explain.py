@@ -1,12 +1,13 @@
 """Why a host was chosen, or why none was, from what ``select`` found."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from infra.domain.inventory import CLASSES
 from infra.domain.placement import Explanation, FilterOutcome, PlacementRequest, Score, Shortage
 from infra.scheduler.filters.capacity import largest
 from infra.scheduler.select import Selection
-from infra.scheduler.table import HostTable
+from infra.scheduler.table import HostTable, Mask
 
 _NAMES = 10
 _SCORES = 5
@@ -40,20 +41,31 @@ def _outcome(table: HostTable, selection: Selection, index: int) -> FilterOutcom
 
 
 def _shortages(table: HostTable, request: PlacementRequest, selection: Selection) -> tuple[Shortage, ...]:
-    """What the hosts that fell at the capacity filter lack: one host may be short of several resources."""
-    names = [name for name, removed in selection.removed if removed]
-    if "CapacityFilter" not in names:
-        return ()
-    index = [name for name, _ in selection.removed].index("CapacityFilter")
-    fallen = selection.removed_by == index
+    """What the hosts lack that fell for want of room or of devices: one host may be short of several things."""
     found = []
-    for resource, column in CLASSES.items():
-        free, asked = largest(table, column)[fallen], getattr(request.resources, column)
-        short = int(np.count_nonzero(free < asked)) if asked else 0
-        if short:
-            best = max(0, int(free[free < asked].max()))
-            found.append(Shortage(resource=resource, asked=asked, hosts=short, best=best))
+    small = _fallen(selection, "CapacityFilter")
+    if small.any():
+        for resource, column in CLASSES.items():
+            found += _short(resource, largest(table, column)[small], getattr(request.resources, column))
+    bare = _fallen(selection, "PciPassthroughFilter")
+    if bare.any():
+        for wish in selection.devices:
+            found += _short(f"PCI device {wish.alias}", table.free_devices(wish)[bare], wish.count)
     return tuple(found)
+
+
+def _fallen(selection: Selection, filter: str) -> Mask:
+    """The hosts that this filter removed."""
+    names = [name for name, _ in selection.removed]
+    found: Mask = selection.removed_by == (names.index(filter) if filter in names else len(names))
+    return found
+
+
+def _short(resource: str, free: NDArray[np.int64], asked: int) -> list[Shortage]:
+    short = free < asked
+    if not asked or not short.any():
+        return []
+    return [Shortage(resource=resource, asked=asked, hosts=int(short.sum()), best=max(0, int(free[short].max())))]
 
 
 def _scores(table: HostTable, selection: Selection) -> tuple[Score, ...]:

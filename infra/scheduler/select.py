@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from infra.domain.extra_specs import pci_wishes
+from infra.domain.pci import PciWish
 from infra.domain.placement import PlacementRequest
 from infra.scheduler.columns import stable_hash
 from infra.scheduler.filters import base as filtering
@@ -141,6 +143,8 @@ class Selection:
     """Rows that passed every filter."""
     weights: Floats
     """Of ``rows``."""
+    devices: tuple[PciWish, ...]
+    """What was asked for of PCI devices."""
     shares: tuple[tuple[str, Floats], ...]
     """For each weigher that made a difference what it added to ``weights``."""
 
@@ -169,6 +173,7 @@ def select(table: HostTable, request: PlacementRequest, options: SchedulerSettin
         removed_by=removed_by,
         rows=rows,
         weights=weights,
+        devices=pci_wishes(request.flavor, options.pci_alias),
         shares=shares,
     )
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from infra.domain.fitting import Parts, Wish, fit
+from infra.domain.pci import PciWish, free
 
 _WISHES = 64
 """Wishes remembered; the one that was not asked for longest is forgotten."""
@@ -36,6 +37,10 @@ class States:
         if len(self._verdicts) > _WISHES:
             self._verdicts.pop(next(iter(self._verdicts)))
         return np.array(verdicts, np.bool_)
+
+    def free(self, wish: PciWish) -> NDArray[np.int64]:
+        """By code: how many free devices there are of those that a guest wishes for."""
+        return np.array([sum(map(wish.names, free(s.devices, s.devices_used))) for s in self._states], np.int64)
 
     def keep(self, codes: NDArray[np.int32]) -> NDArray[np.int32]:
         """Forget every other state, and number those left anew; returns the new numbers of ``codes``."""

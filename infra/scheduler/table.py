@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from infra.domain.fitting import Parts, Wish, parts_of
 from infra.domain.host import Aggregate, Claim, Host
+from infra.domain.pci import PciWish
 from infra.scheduler.columns import COLUMNS, Kind, kind_of
 from infra.scheduler.states import States
 
@@ -164,6 +165,11 @@ class HostTable:
     def fits_devices(self, wish: Wish) -> Mask:
         """Hosts that have the devices, and the cells near them, for a guest which wishes this."""
         found: Mask = self._devices.fits(wish)[self.devices] if len(self) else np.empty(0, np.bool_)
+        return found
+
+    def free_devices(self, wish: PciWish) -> NDArray[np.int64]:
+        """How many free devices each host has of those that a guest wishes for."""
+        found: NDArray[np.int64] = self._devices.free(wish)[self.devices]
         return found
 
     def named(self, names: Iterable[str]) -> Mask:

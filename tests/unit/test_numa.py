@@ -205,10 +205,10 @@ def test_what_flavors_ask_for_is_read() -> None:
 )
 def test_what_is_not_done_or_contradicts_itself_is_refused(specs: dict[str, str]) -> None:
     with pytest.raises(BadRequest):
-        check(flavor().model_copy(update={"extra_specs": specs}))
+        check(flavor().model_copy(update={"extra_specs": specs}), None, ())
 
 
 def test_what_says_nothing_of_guests_is_left_to_aggregates_and_capabilities() -> None:
     specs = {"ssd": "true", "capabilities:cpu_info:arch": "x86_64", "aggregate_instance_extra_specs:a": "b"}
     specs |= {"trait:CUSTOM_GOLD": "required", "hw_rng:allowed": "True", "resources:VCPU": "2"}
-    check(flavor().model_copy(update={"extra_specs": specs}))
+    check(flavor().model_copy(update={"extra_specs": specs}), None, ())

@@ -48,6 +48,11 @@ def test_pci_devices_are_kept_for_those_who_need_them() -> None:
     aliases = SchedulerSettings(pci_alias=(GPU,))
     asking = request(extra_specs={"pci_passthrough:alias": "gpu:1"})
     assert select(table, asking, aliases).ranked == ("some", "many")
+    greedy = request(extra_specs={"pci_passthrough:alias": "gpu:5"})
+    assert explain(table, greedy, select(table, greedy, aliases)).sentence == (
+        "No valid host was found. Of 3 hosts PciPassthroughFilter removed 3 "
+        "(short of PCI device gpu on 3: 5 asked, at most 4 left)."
+    )
 
 
 def test_multipliers_of_aggregates_hold_for_their_hosts() -> None:
