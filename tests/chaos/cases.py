@@ -4,7 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
-from tests.chaos import gate, harm, postgresql
+from tests.chaos import gate, harm, hosts, postgresql
 from tests.e2e.world import World
 
 
@@ -21,6 +21,7 @@ class Case:
 
 
 _IMAGES = gate.CloseImages(30)
+_HOST = hosts.Dies()
 
 CASES = (
     Case("api", harm.kill("api"), (0.1, 2)),
@@ -37,6 +38,7 @@ CASES = (
     Case("control worker hangs 20 s", harm.hang("control-worker", 20), (1,)),
     Case("disk full 30 s", harm.fill_disk(30), (1,)),
     Case("no images 30 s", _IMAGES, (0,), around=_IMAGES.around),
+    Case("one host of three dies", _HOST, (0.5,), around=_HOST.around),
     Case("postgresql", harm.kill(postgresql.NAME), (0.1, 2), on_postgresql=True),
     Case("api on postgresql", harm.kill("api"), (2,), on_postgresql=True),
 )

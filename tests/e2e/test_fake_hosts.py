@@ -3,35 +3,16 @@
 import os
 import signal
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 
 import pytest
 
-from infra.deploy import config
-from tests.e2e.world import World, until
+from tests.e2e.fake_hosts import await_up, remove, worker
+from tests.e2e.world import World
 
 _ZONE = "imagined"
-
-
-@contextmanager
-def _worker(world: World, name: str) -> Iterator[subprocess.Popen[bytes]]:
-    log = (config.log_directory(world.settings) / f"{name}.log").open("ab")
-    command = [sys.executable, "-m", "workers", "compute", "--host", name, "--driver", "fake"]
-    with log, subprocess.Popen(command, cwd=config.ROOT, stdout=log, stderr=log) as process:
-        try:
-            yield process
-        finally:
-            process.send_signal(signal.SIGCONT)
-            process.terminate()
-            process.wait(60)
-
-
-def _up(world: World) -> set[str]:
-    listed = world.client("hypervisor", "list", cloud="kilonova-admin")
-    return {line["Hypervisor Hostname"] for line in listed if line["State"] == "up"}
 
 
 @pytest.fixture
@@ -42,17 +23,15 @@ def hosts(world: World) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
     made = world.admin.make("/compute/v2.1/os-aggregates", {"aggregate": aggregate})["aggregate"]["id"]
     actions = f"/compute/v2.1/os-aggregates/{made}/action"
     with ExitStack() as workers:
-        running = {name: workers.enter_context(_worker(world, name)) for name in names}
-        until(lambda: _up(world).issuperset(names), "the hosts are up")
+        running = {name: workers.enter_context(worker(world, name)) for name in names}
+        await_up(world, *names)
         for name in names:
             world.admin.make(actions, {"add_host": {"host": name}})
         yield running
         for name in names:
             world.admin.make(actions, {"remove_host": {"host": name}})
     assert world.admin.delete(f"/compute/v2.1/os-aggregates/{made}").status_code in (200, 204)
-    for service in world.admin.show("/compute/v2.1/os-services")["services"]:
-        if service["host"] in names:
-            assert world.admin.delete(f"/compute/v2.1/os-services/{service['id']}").status_code == 204
+    assert all(remove(world, name) for name in names)
 
 
 def _boot(world: World, count: int) -> list[str]:
@@ -75,5 +54,5 @@ def test_boots_are_spread_and_a_frozen_host_is_passed_over(
     servers = _boot(world, 3)
     assert set(_hosts(world, servers)) == {"fake-1", "fake-3"}
     os.kill(hosts[frozen].pid, signal.SIGCONT)
-    until(lambda: frozen in _up(world), "the host is back")
+    await_up(world, frozen)
     world.delete(*servers)
