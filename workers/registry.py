@@ -6,6 +6,7 @@ from activities.drift import DriftActivities
 from activities.hosts import HostActivities
 from activities.hypervisor import HypervisorActivities
 from activities.identity import IdentityActivities
+from activities.image_records import ImageRecordActivities
 from activities.images import ImageActivities
 from activities.networks import PlugActivities, PortActivities
 from activities.records import RecordsActivities
@@ -47,6 +48,7 @@ CONTROL_ACTIVITIES: tuple[type, ...] = (
     AttachmentActivities,
     RepairActivities,
     DriftActivities,
+    ImageRecordActivities,
     # Their undos run where no host is needed.
     PortActivities,
     VolumeActivities,
