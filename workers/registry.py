@@ -2,6 +2,7 @@
 
 from activities.attachments import AttachmentActivities
 from activities.conductor import ConductorActivities
+from activities.disk_copies import DiskCopyActivities
 from activities.drift import DriftActivities
 from activities.hosts import HostActivities
 from activities.hypervisor import HypervisorActivities
@@ -18,6 +19,7 @@ from activities.volumes import ConnectActivities, VolumeActivities
 from workflows.attach_volume import AttachVolume
 from workflows.boot_server import BootServer
 from workflows.boot_servers import BootServers
+from workflows.create_image import CreateImage
 from workflows.delete_server import DeleteServer
 from workflows.detach_volume import DetachVolume
 from workflows.power_server import PowerServer
@@ -32,6 +34,7 @@ WORKFLOWS: tuple[type, ...] = (
     BootServers,
     DeleteServer,
     PowerServer,
+    CreateImage,
     AttachVolume,
     DetachVolume,
     RepairServer,
@@ -63,5 +66,6 @@ HOST_ACTIVITIES: tuple[type, ...] = (
     VolumeActivities,
     ConnectActivities,
     HypervisorActivities,
+    DiskCopyActivities,
     UpkeepActivities,
 )

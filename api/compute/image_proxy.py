@@ -29,16 +29,22 @@ def _brief(image: Image, base: str) -> dict[str, Any]:
 
 def _detail(image: Image, base: str) -> dict[str, Any]:
     status = _STATUS.get(image.status, "UNKNOWN")
-    return _brief(image, base) | {
-        "status": status,
-        "progress": {"ACTIVE": 100, "SAVING": 25}.get(status, 0),
-        "minDisk": image.min_disk,
-        "minRam": image.min_ram,
-        "created": seconds(image.created_at),
-        "updated": seconds(image.updated_at),
-        "metadata": {name: str(value) for name, value in image.properties.items()},
-        "OS-EXT-IMG-SIZE:size": image.size or 0,
-    }
+    server_id = image.properties.get("instance_uuid")
+    server = {"server": {"id": server_id, "links": links(base, "servers", server_id)}} if server_id else {}
+    return (
+        _brief(image, base)
+        | server
+        | {
+            "status": status,
+            "progress": {"ACTIVE": 100, "SAVING": 25}.get(status, 0),
+            "minDisk": image.min_disk,
+            "minRam": image.min_ram,
+            "created": seconds(image.created_at),
+            "updated": seconds(image.updated_at),
+            "metadata": {name: str(value) for name, value in image.properties.items()},
+            "OS-EXT-IMG-SIZE:size": image.size or 0,
+        }
+    )
 
 
 async def _list(request: Request, context: Context, found: ServicesDep) -> list[Image]:
