@@ -21,6 +21,8 @@ from infra.domain.usage import ServerUsage, usage_of
 router = APIRouter()
 _PAGES = 40
 """From 2.40 on reports come in pages, counted by servers."""
+_YES = ("1", "True", "true")
+"""The API has 1 only; the openstack client sends True, and counts the servers that it expects then."""
 _FORMS = ("%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S.%f", "%Y-%m-%d %H:%M:%S.%f")
 _TOTALS = ("total_vcpus_usage", "total_memory_mb_usage", "total_local_gb_usage")
 Period = tuple[datetime, datetime]
@@ -30,7 +32,7 @@ Period = tuple[datetime, datetime]
 async def list_all(request: Request, context: AdminDep, found: ServicesDep, version: Version) -> dict[str, Any]:
     period, query = _period(request.query_params), request.query_params
     used = await _used(found, period, query, version)
-    detailed = query.get("detailed") == "1"
+    detailed = query.get("detailed") in _YES
     by_project = groupby(used, lambda usage: usage.server.project_id)
     reply = {"tenant_usages": [_report(project, list(each), period, detailed) for project, each in by_project]}
     return reply | _links("tenant_usages_links", found, "os-simple-tenant-usage", query, used, version)
