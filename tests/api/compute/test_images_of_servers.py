@@ -110,3 +110,17 @@ async def test_a_locked_server_is_not_copied(world: World) -> None:
     await act(world, server_id, {"createImage": {"name": "copy"}}, by="bob", status=404)
     assert world.starts.runs == []
     assert world.db.read_now(servers.get, server_id).task_state is None
+
+
+async def test_the_older_list_of_images_knows_whose_disk_one_was(lite: World) -> None:
+    server_id = await active_server(lite)
+    of_server = {"image_type": "snapshot", "instance_uuid": server_id}
+    lite.db.write_now(images.update, IMAGE, lambda image: image.model_copy(update={"properties": of_server}))
+    (shown,) = (await lite.get("/images/detail"))["images"]
+    assert shown["server"]["id"] == server_id
+    shown_by = (f"server={server_id}", f"server=http://nova/servers/{server_id}", "type=snapshot")
+    for query in (*shown_by, "changes-since=2020-01-01T00:00:00Z"):
+        assert len((await lite.get(f"/images?{query}"))["images"]) == 1, query
+    for query in ("server=other", "type=backup", "changes-since=2099-01-01T00:00:00Z"):
+        assert (await lite.get(f"/images?{query}"))["images"] == [], query
+    await lite.call("GET", "/v2.1/images?changes-since=now", status=400)
