@@ -108,6 +108,12 @@ def _data(app: FastAPI) -> None:
         image = await seen(services, context, image_id)
         return data.download(services, context, image, request.headers.get("range"))
 
+    @app.get("/v2/images/{image_id}/tasks")
+    async def tasks(image_id: str, context: ReaderDep, services: ServicesDep) -> dict[str, Any]:
+        """Imports leave tasks, and there are none here: an image is whole when it is active."""
+        await seen(services, context, image_id)
+        return {"tasks": []}
+
     @app.post("/v2/images/{image_id}/actions/{action}", status_code=204)
     async def act(image_id: str, action: str, context: MemberDep, services: ServicesDep) -> Response:
         if action not in ("deactivate", "reactivate"):
