@@ -16,6 +16,7 @@ from pathlib import Path
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from activities.disk_copies import DiskCopyActivities
 from activities.hosts import HostActivities
 from activities.hypervisor import HypervisorActivities
 from activities.images import ImageActivities
@@ -23,6 +24,7 @@ from activities.networks import PlugActivities, PortActivities
 from activities.upkeep import UpkeepActivities
 from activities.volumes import ConnectActivities, VolumeActivities
 from infra.compute.attempts import Attempts
+from infra.compute.copies import DiskCopies
 from infra.compute.driver import Driver
 from infra.compute.fake import FakeDriver
 from infra.compute.guests import GuestFiles
@@ -88,7 +90,8 @@ class Host:
         attempts = Attempts(directory / "attempts")
         cache = HostCache(directory / "images")
         self.files = GuestFiles(directory / "instances")
-        self.upkeep = Upkeep(settings, driver, network, self.files, cache, attempts, rest)
+        copies = DiskCopies(directory / "instances")
+        self.upkeep = Upkeep(settings, driver, network, self.files, copies, cache, attempts, rest)
         self._owners = (
             HostActivities(driver, attempts),
             ImageActivities(rest, sealer, cache, attempts),
@@ -97,6 +100,7 @@ class Host:
             VolumeActivities(rest, sealer),
             ConnectActivities(),
             HypervisorActivities(driver, self.files, attempts, rest),
+            DiskCopyActivities(driver, copies, attempts),
             UpkeepActivities(self.upkeep),
         )
 

@@ -2,10 +2,12 @@
 
 from activities.attachments import AttachmentActivities
 from activities.conductor import ConductorActivities
+from activities.disk_copies import DiskCopyActivities
 from activities.drift import DriftActivities
 from activities.hosts import HostActivities
 from activities.hypervisor import HypervisorActivities
 from activities.identity import IdentityActivities
+from activities.image_records import ImageRecordActivities
 from activities.images import ImageActivities
 from activities.networks import PlugActivities, PortActivities
 from activities.records import RecordsActivities
@@ -17,6 +19,7 @@ from activities.volumes import ConnectActivities, VolumeActivities
 from workflows.attach_volume import AttachVolume
 from workflows.boot_server import BootServer
 from workflows.boot_servers import BootServers
+from workflows.create_image import CreateImage
 from workflows.delete_server import DeleteServer
 from workflows.detach_volume import DetachVolume
 from workflows.power_server import PowerServer
@@ -31,6 +34,7 @@ WORKFLOWS: tuple[type, ...] = (
     BootServers,
     DeleteServer,
     PowerServer,
+    CreateImage,
     AttachVolume,
     DetachVolume,
     RepairServer,
@@ -47,6 +51,7 @@ CONTROL_ACTIVITIES: tuple[type, ...] = (
     AttachmentActivities,
     RepairActivities,
     DriftActivities,
+    ImageRecordActivities,
     # Their undos run where no host is needed.
     PortActivities,
     VolumeActivities,
@@ -61,5 +66,6 @@ HOST_ACTIVITIES: tuple[type, ...] = (
     VolumeActivities,
     ConnectActivities,
     HypervisorActivities,
+    DiskCopyActivities,
     UpkeepActivities,
 )

@@ -22,6 +22,7 @@ from api.compute import (
     servers,
     services,
     tags,
+    usages,
     versions,
     volume_attachments,
     zones,
@@ -52,6 +53,7 @@ RESOURCES = (
     server_groups,
     image_proxy,
     placement,
+    usages,
     odds,
 )
 

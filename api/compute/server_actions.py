@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from api import start
 from api.auth import Context, MemberDep
-from api.compute import group_actions
+from api.compute import group_actions, image_actions
 from api.compute.common import Locked, NotImplementedHere, OwnServer, empty
 from api.compute.group_actions import GroupArgument
 from api.compute.wire import Integer, Printable, Wire, json_body, parse
@@ -23,7 +23,7 @@ router = APIRouter()
 _LOCK_REASONS = 73
 _MISSING = (
     *("addFixedIp", "removeFixedIp", "addFloatingIp", "removeFloatingIp"),
-    *("changePassword", "confirmResize", "createBackup", "createImage", "evacuate", "forceDelete", "injectNetworkInfo"),
+    *("changePassword", "confirmResize", "evacuate", "forceDelete", "injectNetworkInfo"),
     *("migrate", "os-getRDPConsole", "os-getSerialConsole", "os-getSPICEConsole", "os-getVNCConsole"),
     *("os-migrateLive", "rebuild", "rescue", "resetNetwork", "resize", "restore", "revertResize", "shelve"),
     *("shelveOffload", "trigger_crash_dump", "unrescue", "unshelve"),
@@ -101,6 +101,16 @@ async def _console(action: Action) -> Response:
     return JSONResponse({"output": text})
 
 
+async def _create_image(action: Action) -> Response:
+    wanted = parse(image_actions.CreateImage, action.argument, action.version)
+    return await image_actions.create_image(action.services, action.context, action.server, wanted, action.version)
+
+
+async def _create_backup(action: Action) -> Response:
+    wanted = parse(image_actions.CreateBackup, action.argument, action.version)
+    return await image_actions.create_backup(action.services, action.context, action.server, wanted, action.version)
+
+
 async def _lock(action: Action) -> Response:
     reason = None
     if action.argument not in (None, {}):
@@ -148,6 +158,8 @@ _ACTIONS: dict[str, Callable[[Action], Awaitable[Response]]] = {
     **dict.fromkeys(_VERBS, _power),
     "reboot": _reboot,
     "os-getConsoleOutput": _console,
+    "createImage": _create_image,
+    "createBackup": _create_backup,
     "lock": _lock,
     "unlock": _unlock,
     "os-resetState": _reset_state,

@@ -38,6 +38,8 @@ class TaskState(StrEnum):
     UNPAUSING = "unpausing"
     SUSPENDING = "suspending"
     RESUMING = "resuming"
+    IMAGE_SNAPSHOT = "image_snapshot"
+    IMAGE_BACKUP = "image_backup"
     DELETING = "deleting"
 
 
@@ -61,6 +63,8 @@ class Verb(StrEnum):
     UNPAUSE = "unpause"
     SUSPEND = "suspend"
     RESUME = "resume"
+    CREATE_IMAGE = "createImage"
+    CREATE_BACKUP = "createBackup"
 
 
 class Transition(BaseModel):
@@ -72,9 +76,11 @@ class Transition(BaseModel):
     task: TaskState
     target: VmState | None
     """None: the state it came from."""
-    power: int
+    power: int | None
+    """None: what it was."""
 
 
+_COPYABLE = frozenset({VmState.ACTIVE, VmState.STOPPED, VmState.PAUSED, VmState.SUSPENDED})
 TRANSITIONS: dict[Verb, Transition] = {
     Verb.STOP: Transition(
         sources=frozenset({VmState.ACTIVE, VmState.ERROR}), task=TaskState.POWERING_OFF, target=VmState.STOPPED, power=4
@@ -101,6 +107,8 @@ TRANSITIONS: dict[Verb, Transition] = {
     Verb.RESUME: Transition(
         sources=frozenset({VmState.SUSPENDED}), task=TaskState.RESUMING, target=VmState.ACTIVE, power=1
     ),
+    Verb.CREATE_IMAGE: Transition(sources=_COPYABLE, task=TaskState.IMAGE_SNAPSHOT, target=None, power=None),
+    Verb.CREATE_BACKUP: Transition(sources=_COPYABLE, task=TaskState.IMAGE_BACKUP, target=None, power=None),
 }
 
 _STATUS: dict[VmState, dict[TaskState | None, str]] = {
