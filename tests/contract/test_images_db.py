@@ -169,3 +169,19 @@ def test_an_update_keeps_what_is_not_its_own(database: Database) -> None:
     found = database.write_now(images.update, image_id, lambda old: old.model_copy(update=changes))
     assert (found.name, found.tags, found.properties) == ("n", ("t",), {"a": "b"})
     assert (found.status, found.size) == ("active", 5)
+
+
+def test_what_a_lost_run_was_making_goes_and_what_is_whole_stays(database: Database) -> None:
+    """Only of that attempt at that server, and a creation that comes later is refused."""
+    server, made = str(uuid.uuid4()), {}
+    for name, attempt, status in (("queued", 1, "queued"), ("whole", 1, "active"), ("other", 12, "queued")):
+        image = new(status=status)
+        key = images.server_key(server, attempt, image.id)
+        made[name] = image.id
+        assert database.write_now(images.create, image, key) == image
+        assert database.write_now(images.create, image, key).id == image.id
+    for _ in range(2):
+        database.write_now(images.withdraw_unfinished, server, 1)
+    assert {image.id for image in database.read_now(images.visible, "p1")} == {made["whole"], made["other"]}
+    with pytest.raises(Conflict):
+        database.write_now(images.create, new(), images.server_key(server, 1, made["queued"]))
