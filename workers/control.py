@@ -2,6 +2,7 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
@@ -79,35 +80,31 @@ def build(
     )
     scheduling = SchedulingActivities(db, Scheduler(db, settings.scheduler), settings.scheduler.boots_in_flight)
     data = VolumeDataActivities(db, volumes, FileStore(settings.image_directory), settings)
+    # Claims and copies run on queues of their own; what undoes and records them runs on the workflows' own.
+    every = [activity for owner in (*control, scheduling, data) for activity in steps(owner)]
     return [
-        Worker(
+        _worker(
             client,
-            task_queue=queues.CONTROL,
+            queues.CONTROL,
+            every,
+            4,
             workflows=WORKFLOWS,
-            # Claims and copies run on queues of their own; what undoes and records them runs here.
-            activities=[activity for owner in (*control, scheduling, data) for activity in steps(owner)],
-            activity_executor=ThreadPoolExecutor(4, thread_name_prefix="control"),
             workflow_runner=UnsandboxedWorkflowRunner(),
-            interceptors=[Heartbeats()],
             max_cached_workflows=2000,
             sticky_queue_schedule_to_start_timeout=policies.STICKY_TIMEOUT,
-            graceful_shutdown_timeout=GRACE,
         ),
-        Worker(
-            client,
-            task_queue=queues.SCHEDULE,
-            activities=steps(scheduling),
-            interceptors=[Heartbeats()],
-            max_concurrent_activities=settings.scheduler.claim_slots,
-            graceful_shutdown_timeout=GRACE,
-        ),
-        Worker(
-            client,
-            task_queue=queues.DATA,
-            activities=steps(data),
-            activity_executor=ThreadPoolExecutor(4, thread_name_prefix="data"),
-            max_concurrent_activities=4,
-            interceptors=[Heartbeats()],
-            graceful_shutdown_timeout=GRACE,
-        ),
+        _worker(client, queues.SCHEDULE, steps(scheduling), max_concurrent_activities=settings.scheduler.claim_slots),
+        _worker(client, queues.DATA, steps(data), 4, max_concurrent_activities=4),
     ]
+
+
+def _worker(client: Client, queue: str, activities: list[Any], threads: int = 1, **more: Any) -> Worker:
+    return Worker(
+        client,
+        task_queue=queue,
+        activities=activities,
+        activity_executor=ThreadPoolExecutor(threads, thread_name_prefix=queue),
+        interceptors=[Heartbeats()],
+        graceful_shutdown_timeout=GRACE,
+        **more,
+    )

@@ -31,16 +31,14 @@ class Stopped(Exception):
     """The forward code ends here: a delete or a cancel came."""
 
 
+@dataclass(frozen=True)
 class Undo:
-    def __init__(
-        self, do: Callable[..., Any], params: Any, policy: Policy, host: str | None, always: bool, swept: bool
-    ) -> None:
-        self.do = do
-        self.params = params
-        self.policy = policy
-        self.host = host
-        self.always = always
-        self.swept = swept
+    do: Callable[..., Any]
+    params: Any
+    policy: Policy
+    host: str | None
+    always: bool
+    swept: bool
 
 
 @dataclass
