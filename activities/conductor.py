@@ -3,8 +3,9 @@
 from sqlmodel import Session
 
 from activities.base import step
-from activities.models import Attempt, Instance
-from infra.db import claims, keypairs, servers
+from activities.models import Attempt, Instance, VolumeRef
+from activities.networks import AllocatedPort
+from infra.db import attachments, claims, keypairs, moves, port_bindings, ports, servers
 from infra.db.engine import Database
 from infra.domain.errors import Fenced, NotFound
 from infra.domain.extra_specs import numa_wish
@@ -19,6 +20,18 @@ class GetInstance(History):
     op: str
 
 
+class GetDevices(History):
+    server_id: str
+    op: str
+
+
+class Devices(History):
+    """What a server has beside its root disk: ports on its host, and volumes."""
+
+    ports: tuple[AllocatedPort, ...] = ()
+    volumes: tuple[VolumeRef, ...] = ()
+
+
 class ConductorActivities:
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -28,11 +41,14 @@ class ConductorActivities:
         """Raises Fenced if another verb has taken the server."""
         return await self._db.read(_instance, params)
 
+    @step("conductor.get_devices", because="it reads")
+    async def get_devices(self, params: GetDevices) -> Devices:
+        """Raises Fenced if another verb has taken the server."""
+        return await self._db.read(lambda session: devices(session, _held(session, params.server_id, params.op)))
+
 
 def _instance(session: Session, params: GetInstance) -> Instance:
-    server = servers.get(session, params.attempt.server_id)
-    if server.op != params.op:
-        raise Fenced(f"Server {server.id} is being deleted.")
+    server = _held(session, params.attempt.server_id, params.op).moved
     key = _key(session, server)
     return Instance(
         server_id=server.id,
@@ -52,7 +68,7 @@ def _instance(session: Session, params: GetInstance) -> Instance:
         key_type=key.type if key else "ssh",
         metadata=server.metadata,
         config_drive=server.config_drive,
-        has_user_data=servers.sealed_user_data(session, server.id) is not None,
+        has_user_data=moves.user_data(session, server) is not None,
         availability_zone=server.availability_zone,
         launch_index=server.launch_index,
         reservation_id=server.reservation_id,
@@ -61,8 +77,39 @@ def _instance(session: Session, params: GetInstance) -> Instance:
 
 
 def _numa(session: Session, server: Server, attempt: int) -> tuple[GuestCell, ...]:
-    claim = claims.get(session, server.id, attempt) if numa_wish(server.flavor) else None
+    if not numa_wish(server.flavor):
+        return ()
+    # A rebuild takes the room of the attempt before it.
+    claim = claims.get(session, server.id, attempt) or claims.get(session, server.id, server.attempt)
     return claim.numa if claim else ()
+
+
+def devices(session: Session, server: Server) -> Devices:
+    boots = {device.volume_id: device.boot_index for device in server.block_devices}
+    return Devices(
+        ports=tuple(
+            AllocatedPort(port_id=port.id, nic=port_bindings.nic(session, port).model_dump(mode="json"))
+            for port in ports.of_devices(session, [server.id])[server.id]
+            if port.host == server.host
+        ),
+        volumes=tuple(
+            VolumeRef(
+                attachment_id=attachment.id,
+                volume_id=attachment.volume_id,
+                boot_index=boots.get(attachment.volume_id),
+                device=attachment.device,
+            )
+            for attachment in attachments.of_server(session, server.id)
+            if attachment.host == server.host
+        ),
+    )
+
+
+def _held(session: Session, server_id: str, op: str) -> Server:
+    server = servers.get(session, server_id)
+    if server.op != op:
+        raise Fenced(f"Server {server.id} is being deleted.")
+    return server
 
 
 def _key(session: Session, server: Server) -> Keypair | None:

@@ -20,6 +20,8 @@ class FetchImage(History):
     image_id: str
     token: Sealed
     token_server_id: str
+    shared: bool = False
+    """Another attempt at the server, which stays, uses it on this host too: this one's end does not release it."""
 
 
 class FetchedImage(History):
@@ -39,8 +41,10 @@ class ImageActivities:
     @step("images.release", because="it is an undo")
     def release(self, params: FetchImage) -> None:
         """Drop this server's reference; the data stays for the next boot until it is evicted."""
-        with self._attempts.undoing(params.attempt.server_id, params.attempt.number):
-            self._cache.release(params.image_id, params.attempt.server_id)
+        attempt = params.attempt
+        with self._attempts.undoing(attempt.server_id, attempt.number, attempt.kept):
+            if not params.shared:
+                self._cache.release(params.image_id, attempt.server_id)
 
     @step("images.fetch", undo=release)
     def fetch(self, params: FetchImage) -> FetchedImage:
@@ -63,9 +67,10 @@ class ImageActivities:
                 yield from chunks
 
         cached = self._cache.fetch(image, server_id, download, stop_if_told)
-        if number <= self._attempts.closed_through(server_id):
-            with self._attempts.lock(server_id):
-                self._cache.release(params.image_id, server_id)
+        if self._attempts.is_closed(server_id, number):
+            if not params.shared:
+                with self._attempts.lock(server_id):
+                    self._cache.release(params.image_id, server_id)
             self._attempts.check(server_id, number)
         return FetchedImage(
             image_id=params.image_id, path=str(cached.path), format=cached.format, virtual_size=cached.virtual_size

@@ -5,6 +5,7 @@ import os
 from activities.base import step
 from activities.models import Attempt, VolumeRef
 from infra.domain.errors import BuildAborted, HostRejected, NotFound, Unavailable
+from infra.domain.keys import attachment_key
 from infra.rest.client import RestClient
 from infra.temporal.history import History
 from infra.temporal.sealed import Sealed, Sealer
@@ -23,7 +24,7 @@ class UseVolume(History):
 
 
 def attach_key(attempt: Attempt, attachment_id: str) -> str:
-    return f"{attempt.server_id}/{attempt.number}/attach/{attachment_id}"
+    return attachment_key(attempt.server_id, attempt.number, attachment_id)
 
 
 class AttachedVolume(History):
@@ -33,6 +34,11 @@ class AttachedVolume(History):
     format: str
     boot_index: int | None = None
     device: str | None = None
+
+
+class FindVolume(History):
+    attempt: Attempt
+    volume: VolumeRef
 
 
 class MarkAttached(History):
@@ -112,6 +118,21 @@ class VolumeActivities:
             json={"attachment": body},
         )
         data = answer["attachment"]["connection_info"]["data"]
+        return AttachedVolume(
+            volume_id=volume.volume_id,
+            attachment_id=volume.attachment_id,
+            path=data["path"],
+            format=data["format"],
+            boot_index=volume.boot_index,
+            device=volume.device,
+        )
+
+    @step("volumes.find", because="it reads")
+    async def find(self, params: FindVolume) -> AttachedVolume:
+        """How to reach the data of a volume that the server has, for another attempt at it."""
+        volume = params.volume
+        path = f"/volume/v3/attachments/{volume.attachment_id}"
+        data = (await self._rest.request("GET", path))["attachment"]["connection_info"]["data"]
         return AttachedVolume(
             volume_id=volume.volume_id,
             attachment_id=volume.attachment_id,

@@ -123,16 +123,26 @@ async def boot(services: Services, context: Context, spec: ServerSpec, *, idempo
 
 async def run_verb(services: Services, context: Context, server: Server, verb: Verb) -> None:
     """Start stop, start, reboot, ...; returns when the verb holds the server."""
-    begin(verb, server.vm_state, server.task_state)
     params = PowerParams(
         server_id=server.id,
         name=server.name[:60],
         begin=BeginVerb(server_id=server.id, op=context.request_id, verb=verb, user_id=context.user_id),
     )
+    await hold(services, context, server, verb, PowerServer, params)
+
+
+async def hold(services: Services, context: Context, server: Server, verb: Verb, workflow: Any, params: Any) -> None:
+    """Start a verb's workflow; returns when it holds the server.
+
+    Raises:
+        Conflict: another verb does, or the server's state does not allow it.
+        KilonovaError: the refusal, by its OpenStack code.
+    """
+    begin(verb, server.vm_state, server.task_state)
     deadline = time.monotonic() + HELD_SECONDS
     while True:
         operation = WithStartWorkflowOperation(
-            PowerServer.run,
+            workflow.run,
             params,
             id=f"server/{server.id}",
             task_queue=CONTROL,
@@ -143,7 +153,7 @@ async def run_verb(services: Services, context: Context, server: Server, verb: V
             priority=Priority(priority_key=policies.VERB_PRIORITY),
         )
         try:
-            await _admit(services, operation, PowerServer.admission, None, context.request_id)
+            await _admit(services, operation, workflow.admission, None, context.request_id)
             return
         except WorkflowAlreadyStartedError:
             # The row says that nobody holds the server before the run that held it has closed.

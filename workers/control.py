@@ -10,6 +10,7 @@ from activities.attachments import AttachmentActivities
 from activities.conductor import ConductorActivities
 from activities.drift import DriftActivities
 from activities.identity import IdentityActivities
+from activities.moves import MoveActivities
 from activities.networks import PortActivities
 from activities.records import RecordsActivities
 from activities.repairs import RepairActivities
@@ -68,6 +69,7 @@ def build(
     control = (
         IdentityActivities(identity, sealer),
         RecordsActivities(db, settings.limits),
+        MoveActivities(db),
         ConductorActivities(db),
         AttachmentActivities(db),
         RepairActivities(db),

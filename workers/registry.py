@@ -7,7 +7,9 @@ from activities.hosts import HostActivities
 from activities.hypervisor import HypervisorActivities
 from activities.identity import IdentityActivities
 from activities.images import ImageActivities
+from activities.moves import MoveActivities
 from activities.networks import PlugActivities, PortActivities
+from activities.parking import ParkActivities
 from activities.records import RecordsActivities
 from activities.repairs import RepairActivities
 from activities.scheduling import SchedulingActivities
@@ -17,13 +19,17 @@ from activities.volumes import ConnectActivities, VolumeActivities
 from workflows.attach_volume import AttachVolume
 from workflows.boot_server import BootServer
 from workflows.boot_servers import BootServers
+from workflows.confirm_resize import ConfirmResize
 from workflows.delete_server import DeleteServer
 from workflows.detach_volume import DetachVolume
 from workflows.power_server import PowerServer
 from workflows.read_console import ReadConsoleLog
+from workflows.rebuild_server import RebuildServer
 from workflows.reconcile_host import ReconcileHost
 from workflows.repair_attachment import RepairAttachment
 from workflows.repair_server import RepairServer
+from workflows.resize_server import ResizeServer
+from workflows.revert_resize import RevertResize
 from workflows.volume_work import VolumeWork
 
 WORKFLOWS: tuple[type, ...] = (
@@ -31,6 +37,10 @@ WORKFLOWS: tuple[type, ...] = (
     BootServers,
     DeleteServer,
     PowerServer,
+    RebuildServer,
+    ResizeServer,
+    ConfirmResize,
+    RevertResize,
     AttachVolume,
     DetachVolume,
     RepairServer,
@@ -43,6 +53,7 @@ WORKFLOWS: tuple[type, ...] = (
 CONTROL_ACTIVITIES: tuple[type, ...] = (
     IdentityActivities,
     RecordsActivities,
+    MoveActivities,
     ConductorActivities,
     AttachmentActivities,
     RepairActivities,
@@ -61,5 +72,6 @@ HOST_ACTIVITIES: tuple[type, ...] = (
     VolumeActivities,
     ConnectActivities,
     HypervisorActivities,
+    ParkActivities,
     UpkeepActivities,
 )

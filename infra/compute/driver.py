@@ -125,6 +125,14 @@ class Driver(Protocol):
         """
         ...
 
+    def definition(self, server_id: str) -> str:
+        """How a guest is defined for its next start, disks that it got since its boot included, for ``restore``."""
+        ...
+
+    def restore(self, server_id: str, definition: str) -> None:
+        """Make a domain known again, off, exactly as it was; one that is defined is left alone."""
+        ...
+
     def destroy(self, server_id: str) -> None:
         """Cut the power and forget the domain; returns when the hypervisor confirms that it is gone."""
         ...

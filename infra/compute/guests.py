@@ -1,14 +1,16 @@
 """A server's files on its host, and the guest that is made of them.
 
 ``<directory>/<server>/``: ``disk.<attempt>`` (overlay over the cached image), ``config.<attempt>`` (config drive),
-``guest.<attempt>.json`` (what the metadata service tells it) and ``console.log``. File names hold the attempt, so that
-an undo that comes late removes what its own attempt made and nothing else.
+``guest.<attempt>.json`` (what the metadata service tells it), ``parked.<attempt>`` (its definition, while the
+hypervisor has none of it) and ``console.log``. File names hold the attempt, so that an undo that comes late removes
+what its own attempt made and nothing else.
 """
 
 import base64
 import binascii
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +29,7 @@ CONSOLE_BYTES = 100 * 1024
 KERNEL_ARGUMENTS = "root=/dev/vda console=tty0 console=ttyS0 no_timer_check"
 """``no_timer_check``: a guest on a starved CPU under TCG panics without it now and then."""
 CONFIG_DRIVE_DEVICE = "vdz"
-_FILE = re.compile(r"(?:disk|config|guest)\.(\d+)(?:\.json)?(?:\.part)?")
+_FILE = re.compile(r"(?:disk|config|guest|parked)\.(\d+)(?:\.json)?(?:\.part)?")
 
 
 class InstanceSpec(BaseModel):
@@ -191,14 +193,21 @@ class GuestFiles:
             return text
         return "".join(text.splitlines(keepends=True)[-lines:]) if lines > 0 else ""
 
-    def remove(self, server_id: str, attempt: int) -> None:
-        """Delete the files of this attempt and those before it; with the last of them the server's folder."""
+    def parked(self, server_id: str, attempt: int) -> Path:
+        """Where an attempt's definition is kept while the hypervisor has none of it."""
+        return self._directory / server_id / f"parked.{attempt}"
+
+    def carry(self, server_id: str, attempt: int, to_attempt: int, size_gb: int, beat: disks.Heartbeat) -> None:
+        """Make a later attempt's root disk of this one's, with ``size_gb`` (0: its own size). The guest is off."""
         folder = self._directory / server_id
-        for number in self.attempts(server_id):
-            if number <= attempt:
-                for name in (f"disk.{number}", f"config.{number}"):
-                    disks.remove(folder / name)
-                disks.remove(folder / f"guest.{number}.json")
+        disks.create_copy(folder / f"disk.{to_attempt}", folder / f"disk.{attempt}", size_gb * GIB, beat)
+
+    def remove(self, server_id: str, closed: Callable[[int], bool]) -> None:
+        """Delete the files of the attempts that are closed; with the last of them the server's folder."""
+        folder = self._directory / server_id
+        for number in filter(closed, self.attempts(server_id)):
+            for name in (f"disk.{number}", f"config.{number}", f"guest.{number}.json", f"parked.{number}"):
+                disks.remove(folder / name)
         if folder.exists() and not self.attempts(server_id):
             for rest in folder.iterdir():
                 rest.unlink()

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from infra.domain.errors import Conflict
 from infra.domain.flavor import Flavor
+from infra.domain.move import Move
 
 
 class VmState(StrEnum):
@@ -21,6 +22,8 @@ class VmState(StrEnum):
     STOPPED = "stopped"
     PAUSED = "paused"
     SUSPENDED = "suspended"
+    RESIZED = "resized"
+    """Moved, and waiting for its confirmation."""
     ERROR = "error"
     DELETED = "deleted"
 
@@ -38,6 +41,10 @@ class TaskState(StrEnum):
     UNPAUSING = "unpausing"
     SUSPENDING = "suspending"
     RESUMING = "resuming"
+    RESIZE_PREP = "resize_prep"
+    RESIZE_CONFIRMING = "resize_confirming"
+    RESIZE_REVERTING = "resize_reverting"
+    REBUILDING = "rebuilding"
     DELETING = "deleting"
 
 
@@ -61,6 +68,12 @@ class Verb(StrEnum):
     UNPAUSE = "unpause"
     SUSPEND = "suspend"
     RESUME = "resume"
+    RESIZE = "resize"
+    MIGRATE = "migrate"
+    REBUILD = "rebuild"
+    EVACUATE = "evacuate"
+    CONFIRM_RESIZE = "confirmResize"
+    REVERT_RESIZE = "revertResize"
 
 
 class Transition(BaseModel):
@@ -71,10 +84,11 @@ class Transition(BaseModel):
     sources: frozenset[VmState]
     task: TaskState
     target: VmState | None
-    """None: the state it came from."""
-    power: int
+    """None: the state it came from, or one that the verb's own transaction says."""
+    power: int = PowerState.NOSTATE
 
 
+_AT_REST, _RESIZED = frozenset({VmState.ACTIVE, VmState.STOPPED}), frozenset({VmState.RESIZED})
 TRANSITIONS: dict[Verb, Transition] = {
     Verb.STOP: Transition(
         sources=frozenset({VmState.ACTIVE, VmState.ERROR}), task=TaskState.POWERING_OFF, target=VmState.STOPPED, power=4
@@ -101,15 +115,27 @@ TRANSITIONS: dict[Verb, Transition] = {
     Verb.RESUME: Transition(
         sources=frozenset({VmState.SUSPENDED}), task=TaskState.RESUMING, target=VmState.ACTIVE, power=1
     ),
+    Verb.RESIZE: Transition(sources=_AT_REST, task=TaskState.RESIZE_PREP, target=None),
+    Verb.MIGRATE: Transition(sources=_AT_REST, task=TaskState.RESIZE_PREP, target=None),
+    Verb.REBUILD: Transition(sources=_AT_REST | {VmState.ERROR}, task=TaskState.REBUILDING, target=None),
+    Verb.EVACUATE: Transition(sources=_AT_REST | {VmState.ERROR}, task=TaskState.REBUILDING, target=None),
+    Verb.CONFIRM_RESIZE: Transition(sources=_RESIZED, task=TaskState.RESIZE_CONFIRMING, target=None),
+    Verb.REVERT_RESIZE: Transition(sources=_RESIZED, task=TaskState.RESIZE_REVERTING, target=None),
 }
 
+_ANYWHERE: dict[TaskState | None, str] = {
+    TaskState.REBOOTING_HARD: "HARD_REBOOT",
+    TaskState.RESIZE_PREP: "RESIZE",
+    TaskState.REBUILDING: "REBUILD",
+}
 _STATUS: dict[VmState, dict[TaskState | None, str]] = {
-    VmState.ACTIVE: {None: "ACTIVE", TaskState.REBOOTING: "REBOOT", TaskState.REBOOTING_HARD: "HARD_REBOOT"},
+    VmState.ACTIVE: {None: "ACTIVE", TaskState.REBOOTING: "REBOOT", **_ANYWHERE},
     VmState.BUILDING: {None: "BUILD"},
-    VmState.STOPPED: {None: "SHUTOFF", TaskState.REBOOTING_HARD: "HARD_REBOOT"},
-    VmState.PAUSED: {None: "PAUSED", TaskState.REBOOTING_HARD: "HARD_REBOOT"},
-    VmState.SUSPENDED: {None: "SUSPENDED", TaskState.REBOOTING_HARD: "HARD_REBOOT"},
-    VmState.ERROR: {None: "ERROR", TaskState.REBOOTING_HARD: "HARD_REBOOT"},
+    VmState.STOPPED: {None: "SHUTOFF", **_ANYWHERE},
+    VmState.PAUSED: {None: "PAUSED", **_ANYWHERE},
+    VmState.SUSPENDED: {None: "SUSPENDED", **_ANYWHERE},
+    VmState.RESIZED: {None: "VERIFY_RESIZE", TaskState.RESIZE_REVERTING: "REVERT_RESIZE"},
+    VmState.ERROR: {None: "ERROR", **_ANYWHERE},
     VmState.DELETED: {None: "DELETED"},
 }
 
@@ -207,6 +233,9 @@ class Server(BaseModel):
     power_state: int = 0
     host: str | None = None
     attempt: int = 0
+    last_attempt: int = 0
+    """The highest number that a move has given to an attempt."""
+    move: Move | None = None
     reservation_id: str
     launch_index: int = 0
     availability_zone: str | None = None
@@ -237,6 +266,19 @@ class Server(BaseModel):
     @property
     def status(self) -> str:
         return status(self.vm_state, self.task_state)
+
+    @property
+    def moved(self) -> "Server":
+        """The server as its move makes it; as it is, where none is under way."""
+        if self.move is None or self.move.done:
+            return self
+        changes = dict(self.move.rebuilt) if self.move.rebuilt is not None else {}
+        return self.model_copy(update={**changes, "flavor": self.move.new_flavor})
+
+    @property
+    def kept(self) -> tuple[str, int] | None:
+        """Host and number of the attempt that stays until a move is confirmed."""
+        return (self.move.host, self.move.attempt) if self.move is not None and self.move.done else None
 
     @property
     def instance_name(self) -> str:

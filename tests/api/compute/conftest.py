@@ -15,7 +15,7 @@ import pytest
 from starlette.types import Receive, Scope, Send
 
 from activities.attachments import BegunAttach
-from api import start
+from api import start, start_moves
 from api.auth import Context
 from api.compute.routes import build
 from api.deps import Services
@@ -27,6 +27,7 @@ from infra.domain.errors import Unauthorized
 from infra.domain.flavor import Flavor
 from infra.domain.identity import IMPLIED, Identity
 from infra.domain.image import Image
+from infra.domain.move import MoveKind
 from infra.domain.network import AllocationPool, Network, NetworkQuota, Subnet
 from infra.domain.server import Server, Verb
 from infra.image.fake import FakeStore
@@ -91,10 +92,19 @@ class Starts:
     attached: list[tuple[str, str, bool]] = field(default_factory=list)
     detached: list[tuple[str, str]] = field(default_factory=list)
     console: list[int | None] = field(default_factory=list)
+    moves: list[tuple[str, MoveKind, dict[str, Any]]] = field(default_factory=list)
+    ends: list[tuple[str, Verb]] = field(default_factory=list)
 
     @property
     def nothing(self) -> bool:
-        return not (self.specs or self.verbs or self.deleted or self.attached or self.detached or self.console)
+        kept = (self.specs, self.verbs, self.deleted, self.attached, self.detached, self.console, self.moves, self.ends)
+        return not any(kept)
+
+    async def move(self, services: Services, context: Context, server: Server, kind: MoveKind, **how: Any) -> None:
+        self.moves.append((server.id, kind, how))
+
+    async def end_move(self, services: Services, context: Context, server: Server, verb: Verb) -> None:
+        self.ends.append((server.id, verb))
 
     async def boot(
         self, services: Services, context: Context, spec: ServerSpec, *, idempotency_key: str | None = None
@@ -228,6 +238,8 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> Starts:
     recorder = Starts()
     for name in ("boot", "run_verb", "delete", "console_log", "attach_volume", "detach_volume"):
         monkeypatch.setattr(start, name, getattr(recorder, name))
+    for name in ("move", "end_move"):
+        monkeypatch.setattr(start_moves, name, getattr(recorder, name))
     return recorder
 
 

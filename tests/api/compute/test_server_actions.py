@@ -64,7 +64,6 @@ async def test_a_delete_is_started_and_answered_with_nothing(lite: World) -> Non
         ({"removeSecurityGroup": {"name": "default"}}, 404),
         ({"os-resetState": {"state": "active"}}, 403),
         ({"createImage": {"name": "x"}}, 501),
-        ({"resize": {"flavorRef": "1"}}, 501),
     ],
 )
 async def test_bad_actions_start_nothing(lite: World, body: Any, status: int) -> None:
