@@ -27,6 +27,7 @@ class BeginMove(History):
     rebuild: dict[str, Any] | None = None
     """``infra.db.move_requests.Rebuild``."""
     user_data: Sealed | None = None
+    host: str | None = None
     silent_since: float = 0.0
     """Of an evacuation: seconds since the epoch; a host that has reported later is up."""
 
@@ -116,6 +117,7 @@ class MoveActivities:
             flavor_id=params.flavor_id,
             rebuild=Rebuild.model_validate(params.rebuild) if params.rebuild is not None else None,
             sealed_user_data=params.user_data.model_dump() if params.user_data else None,
+            host=params.host,
             silent_since=params.silent_since,
         )
         return _begun(await self._db.write(moves.begin, request))

@@ -13,6 +13,7 @@ from infra.domain.move import MoveKind
 from infra.domain.server import Server, Verb
 from workflows.confirm_resize import ConfirmResize
 from workflows.end_move import EndMoveParams
+from workflows.evacuate_server import EvacuateServer
 from workflows.moving import MoveParams
 from workflows.rebuild_server import RebuildServer
 from workflows.resize_server import ResizeServer
@@ -22,6 +23,7 @@ _MOVES: dict[MoveKind, Any] = {
     MoveKind.RESIZE: ResizeServer,
     MoveKind.MIGRATE: ResizeServer,
     MoveKind.REBUILD: RebuildServer,
+    MoveKind.EVACUATE: EvacuateServer,
 }
 _ENDS: dict[Verb, Any] = {Verb.CONFIRM_RESIZE: ConfirmResize, Verb.REVERT_RESIZE: RevertResize}
 
@@ -55,6 +57,7 @@ async def move(
         flavor_id=flavor_id,
         rebuild=rebuild.model_dump(mode="json") if rebuild is not None else None,
         user_data=seal(user_data, server_id=server.id, field="user_data") if user_data else None,
+        host=host,
         silent_since=time.time() - settings.scheduler.host_down_seconds,
     )
     params = MoveParams(

@@ -22,6 +22,7 @@ from workflows.boot_servers import BootServers
 from workflows.confirm_resize import ConfirmResize
 from workflows.delete_server import DeleteServer
 from workflows.detach_volume import DetachVolume
+from workflows.evacuate_server import EvacuateServer
 from workflows.power_server import PowerServer
 from workflows.read_console import ReadConsoleLog
 from workflows.rebuild_server import RebuildServer
@@ -41,6 +42,7 @@ WORKFLOWS: tuple[type, ...] = (
     ResizeServer,
     ConfirmResize,
     RevertResize,
+    EvacuateServer,
     AttachVolume,
     DetachVolume,
     RepairServer,

@@ -49,6 +49,7 @@ class Moving(Building, Deletable):
         self.params = params
         self.requester = params.requester
         self.op = params.begin.op
+        self.only_host = params.to_host
         self.begun: BegunMove | None = None
         self.attempt: Attempt | None = None
         self.source: Attempt | None = None
@@ -105,7 +106,7 @@ class Moving(Building, Deletable):
             attempt=number,
             excluded=excluded,
             moving=True,
-            host=self.params.to_host or begun.host,
+            host=self.only_host,
         )
         claimed: ClaimedHost = await self.saga.step(
             SchedulingActivities.claim_host, params, policies.CLAIM, undo=policies.UNDO_RECORD, note=f"attempt {number}"

@@ -9,6 +9,7 @@ from temporalio import workflow
 with workflow.unsafe.imports_passed_through():
     from activities.models import Attempt
     from activities.moves import BegunMove
+    from infra.domain.move import MoveKind
     from workflows.moving import MoveParams, Moving
     from workflows.verb import Outcome
 
@@ -30,7 +31,9 @@ class ResizeServer(Moving):
 
     async def forward(self) -> None:
         begun = await self.admit()
-        power_state = await self.try_hosts(begun)
+        self.only_host = begun.host
+        stays = self.params.begin.kind == MoveKind.RESIZE and self.params.to_same_host
+        power_state = await self.try_hosts(begun, excluded=() if stays else (begun.host,))
         assert self.attempt is not None
         await self.complete(self.attempt, power_state)
 

@@ -1,5 +1,6 @@
-"""The actions that move a server: resize and what follows it, migrate, rebuild."""
+"""The actions that move a server: resize and what follows it, migrate, rebuild, evacuate."""
 
+import time
 from collections.abc import Awaitable, Callable
 
 from fastapi import Response
@@ -9,10 +10,10 @@ from api import start_moves
 from api.compute import boot_request
 from api.compute.action import Action
 from api.compute.common import empty, surroundings_of
-from api.compute.schemas.server_moves import Migrate, Rebuild, Resize
+from api.compute.schemas.server_moves import Evacuate, Migrate, Rebuild, Resize
 from api.compute.views import server as view
 from api.compute.wire import parse
-from infra.db import move_requests, servers
+from infra.db import move_requests, moves, servers
 from infra.domain.move import MoveKind, Rebuilt
 from infra.domain.server import Verb, begin
 
@@ -68,6 +69,18 @@ async def _rebuild(action: Action) -> Response:
     return JSONResponse({"server": shown}, 202)
 
 
+async def _evacuate(action: Action) -> Response:
+    action.requires_admin("os-evacuate")
+    wanted = parse(Evacuate, action.argument, action.version)
+    begin(Verb.EVACUATE, action.server.vm_state, action.server.task_state)
+    since = time.time() - action.services.settings.scheduler.host_down_seconds
+    await action.services.db.read(moves.check_evacuation, action.server, wanted.host, since)
+    await start_moves.move(action.services, action.context, action.server, MoveKind.EVACUATE, host=wanted.host)
+    if action.version > 13:
+        return empty(200)
+    return JSONResponse({"adminPass": wanted.admin_password or boot_request.password()})
+
+
 async def _check(
     action: Action,
     kind: MoveKind,
@@ -86,4 +99,5 @@ ACTIONS: dict[str, Callable[[Action], Awaitable[Response]]] = {
     "revertResize": _revert,
     "migrate": _migrate,
     "rebuild": _rebuild,
+    "evacuate": _evacuate,
 }

@@ -13,6 +13,7 @@ from api.compute import (
     keypairs,
     limits,
     metadata,
+    migrations,
     network_views,
     odds,
     placement,
@@ -52,6 +53,7 @@ RESOURCES = (
     server_groups,
     image_proxy,
     placement,
+    migrations,
     odds,
 )
 

@@ -23,7 +23,7 @@ router = APIRouter()
 _LOCK_REASONS = 73
 _MISSING = (
     *("addFixedIp", "removeFixedIp", "addFloatingIp", "removeFloatingIp"),
-    *("changePassword", "createBackup", "createImage", "evacuate", "forceDelete", "injectNetworkInfo"),
+    *("changePassword", "createBackup", "createImage", "forceDelete", "injectNetworkInfo"),
     *("os-getRDPConsole", "os-getSerialConsole", "os-getSPICEConsole", "os-getVNCConsole"),
     *("os-migrateLive", "rescue", "resetNetwork", "restore", "shelve"),
     *("shelveOffload", "trigger_crash_dump", "unrescue", "unshelve"),

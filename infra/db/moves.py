@@ -4,6 +4,7 @@ Between the two the row says what the server is without the move, so that a move
 put back. In one transaction it says the new side, with the server's ports and volumes.
 """
 
+from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -46,6 +47,8 @@ class MoveRequest(BaseModel):
     flavor_id: str | None = None
     rebuild: move_requests.Rebuild | None = None
     sealed_user_data: dict[str, str] | None = Field(default=None, repr=False)
+    host: str | None = None
+    """That an administrator names for an evacuation."""
     silent_since: float = 0.0
     """Of an evacuation: seconds since the epoch; a host that has reported later is up."""
 
@@ -79,7 +82,7 @@ def begin(session: Session, request: MoveRequest) -> Server:
     if server.move is not None and server.move.op == request.op:
         return server
     if request.kind is MoveKind.EVACUATE:
-        check_down(session, str(server.host), request.silent_since)
+        check_evacuation(session, server, request.host, request.silent_since)
     _check_volumes_at_rest(session, server, request.kind)
     check_alone(session, server)
     flavor, rebuilt = move_requests.resolve(session, server, request.kind, request.flavor_id, request.rebuild)
@@ -174,6 +177,16 @@ def abandon(session: Session, server_id: str, op: str, message: str, *, failed: 
     return True
 
 
+def moving(session: Session) -> list[Server]:
+    """Servers with a move under way, or one that waits for its confirmation; the latest first."""
+    has_one = col(ServerRow.move)["kind"].as_string().is_not(None)
+    return sorted(servers.list_servers(session, where=(has_one,)), key=_since, reverse=True)
+
+
+def _since(server: Server) -> datetime:
+    return server.move.created_at if server.move is not None else server.created_at
+
+
 def check_not_given_up(session: Session, server_id: str, op: str) -> None:
     """Raises Conflict for a verb that was given up before it began."""
     if idempotency.is_buried(session, servers.verb_key(server_id, op)):
@@ -191,11 +204,24 @@ def check_alone(session: Session, server: Server) -> None:
             raise Conflict(f"A host has yet to confirm that a move of instance {server.id} is undone there.")
 
 
-def check_down(session: Session, host: str, silent_since: float) -> None:
-    """Raises BadRequest for a host that runs its servers still, as far as anybody knows."""
-    found = hosts.get(session, host)
-    if not found.forced_down and found.reported_at.timestamp() > silent_since:
-        raise BadRequest(f"Compute service of {host} is still in use.")
+def check_evacuation(session: Session, server: Server, to_host: str | None, silent_since: float) -> None:
+    """
+    Args:
+        to_host: the host that an administrator names.
+
+    Raises:
+        BadRequest: the server's host runs its servers still, as far as anybody knows, or the other is not there.
+    """
+    if to_host is not None:
+        if to_host == server.host:
+            raise BadRequest("The target host can't be the same one.")
+        try:
+            hosts.get(session, to_host)
+        except NotFound as error:
+            raise BadRequest(error.message) from None
+    own = hosts.snapshot(session, {str(server.host)})
+    if any(not host.forced_down and host.reported_at.timestamp() > silent_since for host in own):
+        raise BadRequest(f"Compute service of {server.host} is still in use.")
 
 
 def user_data(session: Session, server: Server) -> dict[str, str] | None:

@@ -1,10 +1,23 @@
 """Scenarios of servers that move: what the world is when a move is done, and that nothing changed when it is not."""
 
+import time
+import uuid
+from types import SimpleNamespace
 from typing import Any
 
-from tests.saga.scenarios import Scenario, boot, nothing_left, shut_off
+import httpx
+
+from activities.models import Requester
+from activities.moves import BeginMove
+from api import start
+from infra.domain.errors import KilonovaError
+from infra.domain.move import MoveKind
+from infra.domain.server import Verb
+from tests.saga.scenarios import Scenario, boot, lose, nothing_left, repair, runs_on
 from tests.saga.snapshot import snapshot
 from tests.saga.world import LARGER, OTHER_IMAGE, Place, World
+from workflows.evacuate_server import EvacuateServer
+from workflows.moving import MoveParams
 
 
 async def pay(world: World, place: Place, found: dict[str, Any]) -> None:
@@ -174,12 +187,6 @@ async def resize(world: World, place: Place) -> None:
     await world.settled(place)
 
 
-async def resize_off(world: World, place: Place) -> None:
-    await shut_off(world, place)
-    await world.act(place, "resize", **_RESIZE)
-    await world.settled(place)
-
-
 async def still_waits(world: World, place: Place, before: dict[str, Any]) -> bool:
     """The request was refused, and the server waits as before."""
     server = world.server(place)
@@ -289,4 +296,148 @@ REVERT = Scenario(
     **_END,
 )
 
-SCENARIOS = (REBUILD, RESIZE, CONFIRM, REVERT)
+# -- evacuate
+
+
+async def evacuate(world: World, place: Place) -> httpx.Response:
+    """Of a host that has been silent for long, as far as this request knows: other cases need it."""
+    server = world.server(place)
+    assert server is not None
+    request_id = f"req-{uuid.uuid4()}"
+    token = world.services.sealer.seal(place.token, server_id=server.id, field="token")
+    params = MoveParams(
+        requester=Requester(
+            request_id=request_id,
+            project_id=place.project_id,
+            user_id=place.user_id,
+            token=token,
+            token_server_id=server.id,
+        ),
+        begin=BeginMove(
+            server_id=server.id,
+            op=request_id,
+            kind=MoveKind.EVACUATE,
+            user_id=place.user_id,
+            silent_since=time.time() + 3600,
+        ),
+    )
+    context: Any = SimpleNamespace(request_id=request_id)
+    try:
+        await start.hold(world.services, context, server, Verb.EVACUATE, EvacuateServer, params)
+    except KilonovaError as error:
+        return httpx.Response(error.code)
+    return httpx.Response(202)
+
+
+async def evacuated(world: World, place: Place, before: dict[str, Any]) -> None:
+    """It runs elsewhere, and what the old host still has of it stays taken until that has paid."""
+    server = world.server(place)
+    assert server is not None
+    assert (server.status, server.op, server.move) == ("ACTIVE", None, None), server.fault
+    host, old = str(server.host), before["claims"][0][0]
+    found = await snapshot(world, place)
+    assert host != old
+    assert found["claims"] == [(old, 1, True), (host, server.attempt, False)]
+    assert found["debts"] == [(old, 1)]
+    assert (found["ports"], found["attachments"]) == ([(host, True, "ACTIVE")], [(host, "attached", True)])
+    await pay(world, place, found)
+    found = await snapshot(world, place)
+    assert found == runs_on({**before, old: found[old], host: found[host]}, server.attempt, host)
+    await delete(world, place)
+
+
+_EVACUATE = tuple(step for step in RESIZE.steps if step not in ("hypervisor.park", "hypervisor.carry_disk"))
+EVACUATE = Scenario(
+    name="evacuate",
+    workflow="EvacuateServer",
+    prepare=boot,
+    begin=evacuate,
+    steps=_EVACUATE,
+    done=evacuated,
+    undone=as_it_was,
+    admission=frozenset({"moves.begin"}),
+    forward_only=frozenset({"moves.complete"}),
+    local=RESIZE.local,
+    brief=frozenset(_EVACUATE),
+)
+
+# -- repairs
+
+
+async def lost_resize(world: World, place: Place) -> None:
+    """The new side runs already, and the row does not say so."""
+    await world.active(place)
+    await lose(
+        world, place.workflow_id, "ResizeServer", "hypervisor.spawn", lambda: world.act(place, "resize", **_RESIZE)
+    )
+
+
+async def moved_back(world: World, place: Place, before: dict[str, Any]) -> None:
+    """The old side is the server, and runs; nothing is left of the other."""
+    server = world.server(place)
+    assert server is not None
+    if server.status == "ERROR":
+        # Its host did not do its part.
+        await pay(world, place, await snapshot(world, place))
+        await world.act(place, "reboot", argument={"type": "HARD"})
+        await world.settled(place)
+        server = world.server(place)
+        assert server is not None
+    assert (server.status, server.attempt, server.flavor.id) == ("ACTIVE", 1, "1"), server.fault
+    assert (server.op, server.move) == (None, None)
+    host = str(server.host)
+    found = await snapshot(world, place)
+    assert found == runs_on({**before, host: found[host], "tasks": [], "debts": []}, 1, host)
+    await delete(world, place)
+
+
+async def lost_confirmation(world: World, place: Place) -> None:
+    await resize(world, place)
+    await lose(
+        world,
+        place.workflow_id,
+        "ConfirmResize",
+        "hypervisor.remove",
+        lambda: world.act(place, "confirmResize", status=204),
+    )
+
+
+async def confirmed_after_all(world: World, place: Place, before: dict[str, Any]) -> None:
+    server = world.server(place)
+    assert server is not None
+    assert (server.status, server.attempt, server.flavor.id, server.move) == ("ACTIVE", 2, LARGER, None)
+    found = await snapshot(world, place)
+    assert (found["claims"], found["debts"]) == ([(server.host, 2, False)], [])
+    await delete(world, place)
+
+
+_LOST: dict[str, Any] = {
+    "workflow": "RepairServer",
+    "begin": repair,
+    "local": frozenset({"repairs.take_server"}),
+    "shielded": True,
+}
+LOST = (
+    Scenario(
+        name="lost-resize",
+        prepare=lost_resize,
+        steps=("repairs.take_server", "hypervisor.unpark", "scheduling.release_claim", "moves.abandon"),
+        done=moved_back,
+        undone=moved_back,
+        forward_only=frozenset({"repairs.take_server", "scheduling.release_claim", "moves.abandon"}),
+        brief=frozenset({"repairs.take_server", "scheduling.release_claim"}),
+        **_LOST,
+    ),
+    Scenario(
+        name="lost-confirmation",
+        prepare=lost_confirmation,
+        steps=("repairs.take_server",),
+        done=confirmed_after_all,
+        undone=confirmed_after_all,
+        forward_only=frozenset({"repairs.take_server"}),
+        brief=frozenset({"repairs.take_server"}),
+        **_LOST,
+    ),
+)
+
+SCENARIOS = (REBUILD, RESIZE, CONFIRM, REVERT, EVACUATE, *LOST)

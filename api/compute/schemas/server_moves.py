@@ -51,5 +51,13 @@ class Resize(Wire):
     """Has no effect: disks are always made as large as the flavor says."""
 
 
+class Evacuate(Wire):
+    host: HostName | None = None
+    admin_password: Annotated[str | None, Field(alias="adminPass", max_length=255)] = None
+    on_shared_storage: Annotated[Boolean | None, Field(alias="onSharedStorage"), Versions(last=13)] = None
+    """Says what is so in any case: root disks are the host's own, volumes are shared."""
+    force: Annotated[Boolean | None, Versions(29, 67)] = None
+
+
 class Migrate(Wire):
     host: Annotated[HostName | None, Versions(56)] = None

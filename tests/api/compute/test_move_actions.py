@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra.db import flavors, keypairs, servers
+from infra.db import flavors, hosts, keypairs, moves, servers
 from infra.domain.flavor import Flavor
 from infra.domain.move import MoveKind
 from infra.domain.server import Verb, VmState
@@ -160,3 +160,56 @@ async def test_a_server_that_waits_for_its_confirmation_is_shown_so(world: World
     world.db.write_now(servers.set_power_state, server_id, 1, VmState.RESIZED)
     shown = (await world.get(f"/servers/{server_id}"))["server"]
     assert (shown["status"], shown["OS-EXT-STS:vm_state"], shown["progress"]) == ("VERIFY_RESIZE", "resized", 100)
+
+
+async def test_moves_are_listed_for_administrators(world: World) -> None:
+    _with_flavors(world)
+    server_id = await active_server(world)
+    await active_server(world)
+    request = moves.MoveRequest(server_id=server_id, op="req-1", kind=MoveKind.RESIZE, user_id="u", flavor_id="2")
+    world.db.write_now(moves.begin, request)
+    await world.call("GET", "/v2.1/os-migrations", status=403)
+    (shown,) = (await world.get("/os-migrations", by="admin", version="2.80"))["migrations"]
+    assert (shown["instance_uuid"], shown["status"], shown["migration_type"]) == (server_id, "migrating", "resize")
+    assert (shown["old_instance_type_id"], shown["new_instance_type_id"]) == (1, 2)
+    assert isinstance(shown["id"], int)
+    (oldest,) = (await world.get("/os-migrations", by="admin"))["migrations"]
+    assert set(shown) - set(oldest) == {"migration_type", "uuid", "user_id", "project_id"}
+    for query, count in (
+        (f"instance_uuid={server_id}", 1),
+        ("status=finished", 0),
+        (f"host={shown['source_node']}", 1),
+    ):
+        found = (await world.get(f"/os-migrations?{query}", by="admin"))["migrations"]
+        assert len(found) == count
+
+
+@pytest.mark.parametrize(
+    ("body", "version", "status"),
+    [
+        ({"evacuate": {"host": "../b"}}, "2.1", 400),
+        ({"evacuate": None}, "2.1", 400),
+        ({"evacuate": {"onSharedStorage": False}}, "2.14", 400),
+        ({"evacuate": {"force": True}}, "2.68", 400),
+        # Its host is up, or is the one that is named, or the other is not there.
+        ({"evacuate": {}}, "2.14", 400),
+        ({"evacuate": {"host": "no-such-host"}}, "2.14", 400),
+    ],
+)
+async def test_evacuations_that_can_not_be_start_nothing(lite: World, body: Any, version: str, status: int) -> None:
+    server_id = await active_server(lite)
+    lite.starts.specs.clear()
+    await _act(lite, server_id, body, version=version, status=403)
+    await _act(lite, server_id, body, by="admin", version=version, status=status)
+    assert lite.starts.nothing
+
+
+async def test_a_server_is_evacuated_from_a_host_that_is_off(world: World) -> None:
+    server_id = await active_server(world)
+    host = world.db.read_now(servers.get, server_id).host
+    world.db.write_now(hosts.force_down, str(host), True)
+    reply = await _act(world, server_id, {"evacuate": {"adminPass": "secret-1"}}, by="admin", status=200)
+    assert reply.json() == {"adminPass": "secret-1"}
+    reply = await _act(world, server_id, {"evacuate": {}}, by="admin", version="2.14", status=200)
+    assert reply.content == b""
+    assert world.starts.moves == [(server_id, MoveKind.EVACUATE, {"host": None})] * 2
