@@ -1,6 +1,10 @@
-"""Step 8: image data into the host's cache, by the Image Service's REST API. One activity an image."""
+"""Image data between a host and the Image Service, by its REST API: into the host's cache (step 8), and from a file of
+the host into an image. One activity an image.
+"""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 from temporalio import activity
 from temporalio.exceptions import CancelledError
@@ -8,7 +12,7 @@ from temporalio.exceptions import CancelledError
 from activities.base import step
 from activities.models import Attempt
 from infra.compute.attempts import Attempts
-from infra.domain.errors import BuildAborted
+from infra.domain.errors import BuildAborted, Conflict, NotFound, Unavailable
 from infra.image.host_cache import HostCache
 from infra.rest.client import RestClient
 from infra.temporal.history import History
@@ -29,6 +33,26 @@ class FetchedImage(History):
     path: str
     format: str
     virtual_size: int | None = None
+
+
+class UploadImage(History):
+    """``path``, a file of this host, is to become the data of an image that is queued."""
+
+    attempt: Attempt
+    image_id: str
+    path: str
+    token: Sealed | None = None
+    """None: the image is the services' own, and is written with the worker's token alone."""
+    token_server_id: str = ""
+
+
+class UploadedImage(History):
+    image_id: str
+    size: int
+    """Bytes."""
+
+
+READ_BYTES = 1024 * 1024
 
 
 class ImageActivities:
@@ -75,3 +99,55 @@ class ImageActivities:
         return FetchedImage(
             image_id=params.image_id, path=str(cached.path), format=cached.format, virtual_size=cached.virtual_size
         )
+
+    @step("images.upload", because="the undo of images.reserve removes the image with its data")
+    def upload(self, params: UploadImage) -> UploadedImage:
+        """Fill the image from the file; a repeat finds it filled.
+
+        Raises:
+            Fenced: the attempt, or the image, was closed on this host.
+            NotFound: the image was deleted meanwhile, or the file is not here.
+            TooLarge: the project has no room for it.
+            Unavailable: the data did not get through, or an earlier try still holds the image.
+        """
+        token = None
+        if params.token is not None:
+            token = self._sealer.open(params.token, server_id=params.token_server_id, field="token")
+        image = self._image(params.image_id, token)
+        if image["status"] == "queued":
+            self._send(params, token)
+            image = self._image(params.image_id, token)
+        if image["status"] != "active":
+            raise Unavailable(f"Image {params.image_id} is {image['status']}: another upload holds it.")
+        return UploadedImage(image_id=params.image_id, size=image["size"])
+
+    def _image(self, image_id: str, token: str | None) -> dict[str, Any]:
+        found: dict[str, Any] = self._rest.blocking(
+            self._rest.request("GET", f"/image/v2/images/{image_id}", token=token)
+        )
+        return found
+
+    def _send(self, params: UploadImage, token: str | None) -> None:
+        service = self._rest.blocking(self._rest.service_token())
+        path, where = Path(params.path), f"/image/v2/images/{params.image_id}/file"
+
+        def chunks() -> Iterator[bytes]:
+            with path.open("rb") as file:
+                while chunk := file.read(READ_BYTES):
+                    self._go_on(params)
+                    yield chunk
+
+        self._go_on(params)
+        try:
+            self._rest.upload(where, chunks(), path.stat().st_size, token=token, service_token=service)
+        except FileNotFoundError:
+            raise NotFound(f"The data for image {params.image_id} is not on this host any more.") from None
+        except Conflict as error:
+            raise Unavailable(error.message) from error
+
+    def _go_on(self, params: UploadImage) -> None:
+        """Raises where the upload was told to stop, or what it belongs to was closed here."""
+        if activity.is_cancelled():
+            raise CancelledError("The upload was stopped.")
+        self._attempts.check(params.attempt.server_id, params.attempt.number)
+        self._attempts.check(params.image_id, 1)

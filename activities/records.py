@@ -291,7 +291,7 @@ def _begin_verb(session: Session, params: BeginVerb) -> BegunVerb:
         attempt=server.attempt,
         vm_state=server.vm_state,
         target=rule.target,
-        power_state=rule.power,
+        power_state=rule.power or 0,
     )
 
 

@@ -123,26 +123,26 @@ async def boot(services: Services, context: Context, spec: ServerSpec, *, idempo
 
 async def run_verb(services: Services, context: Context, server: Server, verb: Verb) -> None:
     """Start stop, start, reboot, ...; returns when the verb holds the server."""
-    params = PowerParams(
-        server_id=server.id,
-        name=server.name[:60],
-        begin=BeginVerb(server_id=server.id, op=context.request_id, verb=verb, user_id=context.user_id),
-    )
-    await hold(services, context, server, verb, PowerServer, params)
+    params = PowerParams(server_id=server.id, name=server.name[:60], begin=begin_verb(context, server, verb))
+    await hold(services, context, server, verb, PowerServer.run, params)
 
 
-async def hold(services: Services, context: Context, server: Server, verb: Verb, workflow: Any, params: Any) -> None:
-    """Start a verb's workflow; returns when it holds the server.
+def begin_verb(context: Context, server: Server, verb: Verb) -> BeginVerb:
+    return BeginVerb(server_id=server.id, op=context.request_id, verb=verb, user_id=context.user_id)
+
+
+async def hold(services: Services, context: Context, server: Server, verb: Verb, run: Any, params: Any) -> None:
+    """Start a verb's run; returns when its ``admission`` says that the verb holds the server.
 
     Raises:
-        Conflict: another verb does, or the server's state does not allow it.
-        KilonovaError: the refusal, by its OpenStack code.
+        Conflict: the server is in the wrong state, or another verb holds it.
+        KilonovaError: as ``boot``.
     """
     begin(verb, server.vm_state, server.task_state)
     deadline = time.monotonic() + HELD_SECONDS
     while True:
         operation = WithStartWorkflowOperation(
-            workflow.run,
+            run,
             params,
             id=f"server/{server.id}",
             task_queue=CONTROL,
@@ -153,7 +153,7 @@ async def hold(services: Services, context: Context, server: Server, verb: Verb,
             priority=Priority(priority_key=policies.VERB_PRIORITY),
         )
         try:
-            await _admit(services, operation, workflow.admission, None, context.request_id)
+            await _admit(services, operation, "admission", None, context.request_id)
             return
         except WorkflowAlreadyStartedError:
             # The row says that nobody holds the server before the run that held it has closed.

@@ -76,11 +76,11 @@ async def move(
         to_same_host=settings.scheduler.allow_resize_to_same_host,
         to_host=host,
     )
-    await start.hold(services, context, server, Verb(kind), _MOVES[kind], params)
+    await start.hold(services, context, server, Verb(kind), _MOVES[kind].run, params)
 
 
 async def end_move(services: Services, context: Context, server: Server, verb: Verb) -> None:
     """Confirm a move or take it back; returns when that holds the server. Raises as ``move`` does."""
     begin = BeginEnd(server_id=server.id, op=context.request_id, verb=verb, user_id=context.user_id)
     params = EndMoveParams(begin=begin, name=server.name[:60])
-    await start.hold(services, context, server, verb, _ENDS[verb], params)
+    await start.hold(services, context, server, verb, _ENDS[verb].run, params)

@@ -16,6 +16,7 @@ from pathlib import Path
 from temporalio.client import Client
 from temporalio.worker import Worker
 
+from activities.disk_copies import DiskCopyActivities
 from activities.hosts import HostActivities
 from activities.hypervisor import HypervisorActivities
 from activities.images import ImageActivities
@@ -24,6 +25,7 @@ from activities.parking import ParkActivities
 from activities.upkeep import UpkeepActivities
 from activities.volumes import ConnectActivities, VolumeActivities
 from infra.compute.attempts import Attempts
+from infra.compute.copies import DiskCopies
 from infra.compute.driver import Driver
 from infra.compute.fake import FakeDriver
 from infra.compute.guests import GuestFiles
@@ -89,7 +91,8 @@ class Host:
         attempts = Attempts(directory / "attempts")
         cache = HostCache(directory / "images")
         self.files = GuestFiles(directory / "instances")
-        self.upkeep = Upkeep(settings, driver, network, self.files, cache, attempts, rest)
+        copies = DiskCopies(directory / "instances")
+        self.upkeep = Upkeep(settings, driver, network, self.files, copies, cache, attempts, rest)
         self._owners = (
             HostActivities(driver, attempts),
             ImageActivities(rest, sealer, cache, attempts),
@@ -99,6 +102,7 @@ class Host:
             ConnectActivities(),
             HypervisorActivities(driver, self.files, attempts, rest),
             ParkActivities(driver, self.files, attempts),
+            DiskCopyActivities(driver, copies, attempts),
             UpkeepActivities(self.upkeep),
         )
 

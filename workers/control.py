@@ -10,6 +10,7 @@ from activities.attachments import AttachmentActivities
 from activities.conductor import ConductorActivities
 from activities.drift import DriftActivities
 from activities.identity import IdentityActivities
+from activities.image_records import ImageRecordActivities
 from activities.moves import MoveActivities
 from activities.networks import PortActivities
 from activities.records import RecordsActivities
@@ -74,6 +75,7 @@ def build(
         AttachmentActivities(db),
         RepairActivities(db),
         DriftActivities(db),
+        ImageRecordActivities(rest, sealer),
         PortActivities(rest, sealer),
         VolumeActivities(rest, sealer),
     )

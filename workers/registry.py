@@ -2,10 +2,12 @@
 
 from activities.attachments import AttachmentActivities
 from activities.conductor import ConductorActivities
+from activities.disk_copies import DiskCopyActivities
 from activities.drift import DriftActivities
 from activities.hosts import HostActivities
 from activities.hypervisor import HypervisorActivities
 from activities.identity import IdentityActivities
+from activities.image_records import ImageRecordActivities
 from activities.images import ImageActivities
 from activities.moves import MoveActivities
 from activities.networks import PlugActivities, PortActivities
@@ -20,6 +22,7 @@ from workflows.attach_volume import AttachVolume
 from workflows.boot_server import BootServer
 from workflows.boot_servers import BootServers
 from workflows.confirm_resize import ConfirmResize
+from workflows.create_image import CreateImage
 from workflows.delete_server import DeleteServer
 from workflows.detach_volume import DetachVolume
 from workflows.evacuate_server import EvacuateServer
@@ -43,6 +46,7 @@ WORKFLOWS: tuple[type, ...] = (
     ConfirmResize,
     RevertResize,
     EvacuateServer,
+    CreateImage,
     AttachVolume,
     DetachVolume,
     RepairServer,
@@ -60,6 +64,7 @@ CONTROL_ACTIVITIES: tuple[type, ...] = (
     AttachmentActivities,
     RepairActivities,
     DriftActivities,
+    ImageRecordActivities,
     # Their undos run where no host is needed.
     PortActivities,
     VolumeActivities,
@@ -75,5 +80,6 @@ HOST_ACTIVITIES: tuple[type, ...] = (
     ConnectActivities,
     HypervisorActivities,
     ParkActivities,
+    DiskCopyActivities,
     UpkeepActivities,
 )

@@ -59,6 +59,9 @@ HOST_CALL = Policy(
 )
 """A REST call or a short effect on a host that has accepted."""
 
+RESERVE = Policy("reserve", start_to_close=_s(8), schedule_to_close=_s(12), retry=_BRIEF)
+"""A call of a service while a POST waits for its answer."""
+
 SERVICE_CALL = Policy("service-call", start_to_close=_s(30), schedule_to_close=_s(120), retry=_LONG)
 """A call of a service that no host is needed for."""
 
@@ -87,6 +90,16 @@ HOST_COPY = Policy(
     "host-copy", lane=Lane.BULK, schedule_to_start=_s(600), start_to_close=_s(3600), heartbeat=_s(10), retry=_SOME
 )
 """Moves data: limited by heartbeats rather than by time."""
+
+HOST_UPLOAD = Policy(
+    "host-upload",
+    lane=Lane.BULK,
+    schedule_to_start=_s(600),
+    start_to_close=_s(3600),
+    heartbeat=_s(10),
+    retry=RetryPolicy(initial_interval=_s(1), backoff_coefficient=2, maximum_interval=_s(15), maximum_attempts=10),
+)
+"""Data from a host to a service: tried for longer than an upload that died there holds its image (a minute)."""
 
 HOST_UNDO = Policy(
     "host-undo",

@@ -32,12 +32,15 @@ class Stopped(Exception):
 
 
 class Undo:
-    def __init__(self, do: Callable[..., Any], params: Any, policy: Policy, host: str | None, always: bool) -> None:
+    def __init__(
+        self, do: Callable[..., Any], params: Any, policy: Policy, host: str | None, always: bool, swept: bool
+    ) -> None:
         self.do = do
         self.params = params
         self.policy = policy
         self.host = host
         self.always = always
+        self.swept = swept
 
 
 @dataclass
@@ -89,12 +92,15 @@ class Saga:
         host: str | None = None,
         undo: Policy | None = None,
         always: bool = False,
+        swept: bool = False,
         note: str = "",
     ) -> Any:
         """Run a step; its undo, if it has one, is registered first and will run under the policy ``undo``.
 
         Args:
             always: the undo runs also where the host owes the clean-up: it gives nothing away that a guest may use.
+            swept: what the host does not undo in its time it removes by itself when it is next compared: nobody waits
+                for it, and nothing is owed.
 
         Raises:
             Stopped: the run was stopped before or while the step ran.
@@ -105,7 +111,7 @@ class Saga:
         undo_fn = info(do).undo
         if undo_fn is not None:
             assert undo is not None, f"{info(do).name} has an undo: say how it runs"
-            self._undos.append(Undo(undo_fn, params, undo, host, always))
+            self._undos.append(Undo(undo_fn, params, undo, host, always, swept))
         result = await self.run(do, params, policy, host=host, note=note)
         if self.stopped:
             raise Stopped
@@ -169,6 +175,8 @@ class Saga:
             undo = self._undos[-1]
             if not undo.always and (undo.host in owing or (undo.host is None and owing)):
                 pass
+            elif undo.swept:
+                await self._try(undo)
             elif attempt is None or undo.policy.lane is None:
                 await self.persist(undo.do, undo.params, undo.policy, host=undo.host, note="undo")
             else:
@@ -179,6 +187,12 @@ class Saga:
                     await self._owe(attempt, f"{info(undo.do).name}: {failures.cause_of(error).message}")
             self._undos.pop()
         return owing
+
+    async def _try(self, undo: Undo) -> None:
+        try:
+            await self.run(undo.do, undo.params, undo.policy, host=undo.host, note="undo")
+        except ActivityError:
+            workflow.logger.warning("%s was left to host %s.", info(undo.do).name, undo.host)
 
     async def _owe(self, attempt: Attempt, what: str) -> None:
         debt = OweCleanup(host=attempt.host, server_id=attempt.server_id, attempt=attempt.number, what=what)

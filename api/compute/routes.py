@@ -23,6 +23,7 @@ from api.compute import (
     servers,
     services,
     tags,
+    usages,
     versions,
     volume_attachments,
     zones,
@@ -54,6 +55,7 @@ RESOURCES = (
     image_proxy,
     placement,
     migrations,
+    usages,
     odds,
 )
 

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from api import start
 from api.auth import MemberDep
-from api.compute import group_actions, move_actions
+from api.compute import group_actions, image_actions, move_actions
 from api.compute.action import Action
 from api.compute.common import Locked, NotImplementedHere, OwnServer, empty
 from api.compute.group_actions import GroupArgument
@@ -23,7 +23,7 @@ router = APIRouter()
 _LOCK_REASONS = 73
 _MISSING = (
     *("addFixedIp", "removeFixedIp", "addFloatingIp", "removeFloatingIp"),
-    *("changePassword", "createBackup", "createImage", "forceDelete", "injectNetworkInfo"),
+    *("changePassword", "forceDelete", "injectNetworkInfo"),
     *("os-getRDPConsole", "os-getSerialConsole", "os-getSPICEConsole", "os-getVNCConsole"),
     *("os-migrateLive", "rescue", "resetNetwork", "restore", "shelve"),
     *("shelveOffload", "trigger_crash_dump", "unrescue", "unshelve"),
@@ -88,6 +88,16 @@ async def _console(action: Action) -> Response:
     return JSONResponse({"output": text})
 
 
+async def _create_image(action: Action) -> Response:
+    wanted = parse(image_actions.CreateImage, action.argument, action.version)
+    return await image_actions.create_image(action.services, action.context, action.server, wanted, action.version)
+
+
+async def _create_backup(action: Action) -> Response:
+    wanted = parse(image_actions.CreateBackup, action.argument, action.version)
+    return await image_actions.create_backup(action.services, action.context, action.server, wanted, action.version)
+
+
 async def _lock(action: Action) -> Response:
     reason = None
     if action.argument not in (None, {}):
@@ -134,6 +144,8 @@ _ACTIONS: dict[str, Callable[[Action], Awaitable[Response]]] = {
     **dict.fromkeys(_VERBS, _power),
     "reboot": _reboot,
     "os-getConsoleOutput": _console,
+    "createImage": _create_image,
+    "createBackup": _create_backup,
     "lock": _lock,
     "unlock": _unlock,
     "os-resetState": _reset_state,

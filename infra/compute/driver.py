@@ -4,6 +4,7 @@ Every call is idempotent: it looks whether things are already so, then converges
 ``detach_disk`` take "not there" for success. Calls block; activities run them in threads.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -131,6 +132,24 @@ class Driver(Protocol):
 
     def restore(self, server_id: str, definition: str) -> None:
         """Make a domain known again, off, exactly as it was; one that is defined is left alone."""
+        ...
+
+    def copy_disk(self, server_id: str, device: str, target: Path, heartbeat: Callable[[], None]) -> None:
+        """Write what the disk ``device`` holds at one moment to ``target``: qcow2, and whole by itself.
+
+        The guest goes on, or stays off. What an earlier call that was cut off left is taken back first.
+
+        Args:
+            heartbeat: called again and again; what it raises ends the copy, of which nothing is left.
+
+        Raises:
+            Unavailable: it broke off; it may not the next time.
+            HostRejected: there is no room for it.
+        """
+        ...
+
+    def stop_copy(self, server_id: str, target: Path) -> None:
+        """End what still writes to ``target`` for a call that was cut off; nothing does is success."""
         ...
 
     def destroy(self, server_id: str) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
+from infra.compute import disks
 from infra.compute.driver import Disk, DomainState, Guest
 from infra.compute.libvirt.domain_xml import device_names
 from infra.domain.errors import HostRejected, NotFound
@@ -153,6 +154,20 @@ class FakeDriver:
             if server_id not in self._domains:
                 self._save(_Domain(guest=Guest.model_validate_json(definition)))
         self.fault("restore", "after")
+
+    def copy_disk(self, server_id: str, device: str, target: Path, heartbeat: Callable[[], None]) -> None:
+        """An empty disk: nothing has ever been written to one of these."""
+        self.fault("copy_disk", "before")
+        with self._lock:
+            if not any(disk.device == device for disk in self._domain(server_id).guest.disks):
+                raise NotFound(f"The server has no disk {device}")
+        heartbeat()
+        disks.remove(target)
+        disks.create_blank(target, 2**20)
+        self.fault("copy_disk", "after")
+
+    def stop_copy(self, server_id: str, target: Path) -> None:
+        self.fault("stop_copy", "before")
 
     def destroy(self, server_id: str) -> None:
         self.fault("destroy", "before")

@@ -7,11 +7,13 @@ attempt that the control plane does not expect here, before it takes new work.
 import asyncio
 import logging
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from infra.compute.attempts import Attempts
+from infra.compute.copies import DiskCopies
 from infra.compute.driver import Driver
 from infra.compute.guests import GuestFiles
 from infra.compute.parking import Parking
@@ -57,6 +59,7 @@ class Upkeep:
         driver: Driver,
         network: NetworkBackend,
         files: GuestFiles,
+        copies: DiskCopies,
         cache: HostCache,
         attempts: Attempts,
         rest: RestClient,
@@ -66,6 +69,7 @@ class Upkeep:
         self._driver = driver
         self._network = network
         self._files = files
+        self._copies = copies
         self._cache = cache
         self._attempts = attempts
         self._parking = Parking(driver, files, attempts)
@@ -87,11 +91,13 @@ class Upkeep:
         What is here is read before what should be: a server that comes meanwhile is expected before it has anything.
         """
         await self.pay()
-        found = await asyncio.to_thread(self._found)
+        found, copies = await asyncio.to_thread(self._found), await asyncio.to_thread(self._copies.all)
         expected = await self._expected()
         done = []
         for server_id, attempts in found.items():
             done += await asyncio.to_thread(self._tidy, server_id, attempts, expected.get(server_id))
+        for server_id in copies.keys() & expected.keys():
+            done += await asyncio.to_thread(self._drop_copies, server_id, copies[server_id], expected[server_id])
         for server_id, entry in expected.items():
             done += await asyncio.to_thread(self._mend, server_id, entry)
         for leftover in await asyncio.to_thread(self._network.remove_leftovers):
@@ -180,6 +186,15 @@ class Upkeep:
             for port_id in stray:
                 self._network.unplug(server_id, port_id)
         return [f"Unplugged port {port_id}, which server {server_id} does not have." for port_id in sorted(stray)]
+
+    def _drop_copies(self, server_id: str, copies: set[Path], entry: dict[str, Any]) -> list[str]:
+        """Remove copies of a disk that were here before the server was seen to be held by nobody."""
+        if entry["task_state"] is not None:
+            return []
+        for path in copies:
+            self._driver.stop_copy(server_id, self._copies.part(path))
+            self._copies.remove(path)
+        return [f"Removed a copy of the disk of server {server_id}, which nobody waits for any more." for _ in copies]
 
     def _mend(self, server_id: str, entry: dict[str, Any]) -> list[str]:
         """Without its reference an image that a guest's disk is an overlay of would be evicted."""

@@ -46,6 +46,12 @@ def bury(session: Session, key: str) -> str | None:
     return str(row.resource_id) or None if row is not None else None
 
 
+def made_with(session: Session, beginning: str) -> dict[str, str]:
+    """Ids of what was made with keys that begin so, by key; what was undone is left out."""
+    query = select(IdempotencyRow).where(col(IdempotencyRow.key).startswith(beginning, autoescape=True))
+    return {row.key: row.resource_id for row in session.exec(query.where(col(IdempotencyRow.buried).is_(False)))}
+
+
 def forget(session: Session, before: datetime, limit: int) -> int:
     """Drop keys that were first used before then, buried or not; returns how many."""
     old = session.exec(select(IdempotencyRow.key).where(col(IdempotencyRow.created_at) < before).limit(limit)).all()

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from sqlalchemy import ColumnElement, func, or_
 from sqlmodel import Session, col, select
 
-from infra.db import storage_quotas
+from infra.db import idempotency, storage_quotas
 from infra.db.engine import is_duplicate
 from infra.db.statements import Lookup
 from infra.db.tables.image import ImageMemberRow, ImageRow
@@ -25,8 +25,18 @@ _OPEN_TO_ALL = ("public", "community")
 _BY_ID = Lookup(ImageRow, "id")
 
 
-def create(session: Session, image: Image) -> Image:
-    """Raises Conflict if the id is or was in use."""
+def create(session: Session, image: Image, key: str | None = None) -> Image:
+    """
+    Args:
+        key: a worker's idempotency key: a repeat finds the image that it made.
+
+    Raises:
+        Conflict: the id is or was in use, or the creation was undone before it arrived.
+        NotFound: the image that the key made was deleted since.
+    """
+    earlier = idempotency.first_use(session, key, image.id) if key is not None else None
+    if earlier is not None:
+        return get(session, earlier, None, everything=True)
     session.add(_row(image))
     try:
         session.flush()
@@ -136,6 +146,28 @@ def delete(session: Session, image_id: str) -> None:
     if row.protected:
         raise Forbidden(f"Image {image_id} is protected and cannot be deleted.")
     _bury(session, row)
+
+
+def withdraw(session: Session, image_id: str, key: str) -> None:
+    """Undo of ``create`` with this key, whatever became of the image; one that arrives later is refused."""
+    idempotency.bury(session, key)
+    row = session.get(ImageRow, image_id, with_for_update=True, populate_existing=True)
+    if row is not None and row.status != DELETED:
+        _bury(session, row)
+
+
+def withdraw_unfinished(session: Session, server_id: str, attempt: int) -> None:
+    """Undo what an attempt at a server was making, of which the run is lost; an image that has its data stays."""
+    made = idempotency.made_with(session, server_key(server_id, attempt, ""))
+    for key, image_id in made.items():
+        row = session.get(ImageRow, image_id)
+        if row is None or row.status in ("queued", "saving"):
+            withdraw(session, image_id, key)
+
+
+def server_key(server_id: str, attempt: int, image_id: str) -> str:
+    """Idempotency key of an image that a server's disk becomes."""
+    return f"{server_id}/{attempt}/image/{image_id}"
 
 
 def discard(session: Session, image_id: str) -> None:

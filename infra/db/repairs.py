@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
-from infra.db import actions, idempotency, servers, volume_attachments, volumes
+from infra.db import actions, idempotency, images, servers, volume_attachments, volumes
 from infra.db.tables.servers import ServerRow
 from infra.db.tables.volume import AttachmentRow, VolumeRow
 from infra.domain.server import Server, TaskState, VmState
@@ -118,6 +118,7 @@ def take_server(session: Session, server_id: str, seen_op: str | None, op: str, 
         request_id = seen_op.removesuffix("/undo")
         idempotency.bury(session, servers.verb_key(server_id, request_id))
         actions.finish(session, server_id, request_id, why)
+    images.withdraw_unfinished(session, server_id, server.attempt)
     servers.take_over(session, server_id, op)
     return server
 

@@ -45,6 +45,8 @@ class TaskState(StrEnum):
     RESIZE_CONFIRMING = "resize_confirming"
     RESIZE_REVERTING = "resize_reverting"
     REBUILDING = "rebuilding"
+    IMAGE_SNAPSHOT = "image_snapshot"
+    IMAGE_BACKUP = "image_backup"
     DELETING = "deleting"
 
 
@@ -74,6 +76,8 @@ class Verb(StrEnum):
     EVACUATE = "evacuate"
     CONFIRM_RESIZE = "confirmResize"
     REVERT_RESIZE = "revertResize"
+    CREATE_IMAGE = "createImage"
+    CREATE_BACKUP = "createBackup"
 
 
 class Transition(BaseModel):
@@ -85,10 +89,12 @@ class Transition(BaseModel):
     task: TaskState
     target: VmState | None
     """None: the state it came from, or one that the verb's own transaction says."""
-    power: int = PowerState.NOSTATE
+    power: int | None = None
+    """None: what it was."""
 
 
 _AT_REST, _RESIZED = frozenset({VmState.ACTIVE, VmState.STOPPED}), frozenset({VmState.RESIZED})
+_COPYABLE = frozenset({VmState.ACTIVE, VmState.STOPPED, VmState.PAUSED, VmState.SUSPENDED})
 TRANSITIONS: dict[Verb, Transition] = {
     Verb.STOP: Transition(
         sources=frozenset({VmState.ACTIVE, VmState.ERROR}), task=TaskState.POWERING_OFF, target=VmState.STOPPED, power=4
@@ -121,6 +127,8 @@ TRANSITIONS: dict[Verb, Transition] = {
     Verb.EVACUATE: Transition(sources=_AT_REST | {VmState.ERROR}, task=TaskState.REBUILDING, target=None),
     Verb.CONFIRM_RESIZE: Transition(sources=_RESIZED, task=TaskState.RESIZE_CONFIRMING, target=None),
     Verb.REVERT_RESIZE: Transition(sources=_RESIZED, task=TaskState.RESIZE_REVERTING, target=None),
+    Verb.CREATE_IMAGE: Transition(sources=_COPYABLE, task=TaskState.IMAGE_SNAPSHOT, target=None, power=None),
+    Verb.CREATE_BACKUP: Transition(sources=_COPYABLE, task=TaskState.IMAGE_BACKUP, target=None, power=None),
 }
 
 _ANYWHERE: dict[TaskState | None, str] = {

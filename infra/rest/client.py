@@ -34,6 +34,8 @@ _ERRORS: dict[int, Callable[[str], KilonovaError]] = {
     413: TooLarge,
 }
 _TIMEOUT = httpx.Timeout(20.0, connect=5.0)
+# The service looks through the data when all of it has come.
+_UPLOAD_TIMEOUT = httpx.Timeout(20.0, connect=5.0, read=300.0)
 # Below the server's keep-alive (75 s), so that a connection is never used while the server closes it.
 _LIMITS = httpx.Limits(max_connections=64, max_keepalive_connections=32, keepalive_expiry=30.0)
 
@@ -99,6 +101,20 @@ class RestClient:
                 yield answer.iter_bytes(1 << 20)
         except httpx.HTTPError as error:
             raise Unavailable(f"GET {path}: the download broke off ({type(error).__name__}).") from error
+
+    def upload(self, path: str, chunks: Iterator[bytes], size: int, *, token: str | None, service_token: str) -> None:
+        """PUT ``size`` bytes of data, for a thread: blocks until the service has kept them. Raises as ``request`` does,
+        and what ``chunks`` raises."""
+        headers = {"X-Auth-Token": token or service_token, "Content-Type": "application/octet-stream"}
+        headers["Content-Length"] = str(size)
+        if token is not None:
+            headers["X-Service-Token"] = service_token
+        try:
+            answer = httpx.put(self._base_url + path, content=chunks, headers=headers, timeout=_UPLOAD_TIMEOUT)
+        except httpx.HTTPError as error:
+            raise Unavailable(f"PUT {path}: the upload broke off ({type(error).__name__}).") from error
+        if not answer.is_success:
+            raise _error("PUT", path, answer)
 
     def blocking(self, call: Coroutine[Any, Any, T]) -> T:
         """Wait for a call from a thread; the calls themselves always run on the loop that made this client."""

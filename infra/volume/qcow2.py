@@ -8,13 +8,14 @@ import fcntl
 import json
 import os
 import re
-import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from infra.domain.errors import BadRequest, Fenced, NotFound, Unavailable
+from infra.image import conversion
+from infra.image.conversion import Heartbeat
 from infra.volume.backend import Connection
 
 GIB = 1024**3
@@ -22,10 +23,7 @@ FORMAT = "qcow2"
 SOURCE_FORMATS = {"qcow2": "qcow2", "raw": "raw", "ami": "raw", "iso": "raw"}
 """Formats of the Image Service that a volume can be made from, and QEMU's names of them."""
 LOCK_SECONDS = 60.0
-POLL_SECONDS = 0.2
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-Heartbeat = Callable[[], None]
 
 
 class Qcow2Backend:
@@ -55,7 +53,7 @@ class Qcow2Backend:
             partial = path.with_suffix(".partial")
             try:
                 if source is None:
-                    _qemu_img(["create", "-q", "-f", FORMAT, str(partial), f"{size_gb}G"], heartbeat)
+                    conversion.run(["create", "-q", "-f", FORMAT, str(partial), f"{size_gb}G"], heartbeat)
                 else:
                     _copy(source, source_format, partial, size_gb, heartbeat)
                 _publish(partial, path)
@@ -74,14 +72,14 @@ class Qcow2Backend:
         with self._locked(volume_id):
             path = self._existing(volume_id)
             if _virtual_size(path, FORMAT) < size_gb * GIB:
-                _qemu_img(["resize", "-q", "-f", FORMAT, str(path), f"{size_gb}G"])
+                conversion.run(["resize", "-q", "-f", FORMAT, str(path), f"{size_gb}G"])
 
     def export(self, volume_id: str, target: Path, disk_format: str, heartbeat: Heartbeat | None = None) -> None:
         if disk_format not in ("raw", "qcow2"):
             raise BadRequest(f"A volume can't be copied to an image of the format {disk_format}.")
         with self._locked(volume_id, heartbeat):
             source = self._existing(volume_id)
-            _qemu_img(["convert", "-f", FORMAT, "-O", disk_format, str(source), str(target)], heartbeat)
+            conversion.run(["convert", "-f", FORMAT, "-O", disk_format, str(source), str(target)], heartbeat)
 
     def connection(self, volume_id: str) -> Connection:
         return Connection(volume_id=volume_id, path=self._path(volume_id), format=FORMAT)
@@ -113,7 +111,7 @@ class Qcow2Backend:
                         raise Unavailable(f"The volume {volume_id} is being worked on.") from None
                 if heartbeat is not None:
                     heartbeat()
-                time.sleep(POLL_SECONDS)
+                time.sleep(conversion.POLL_SECONDS)
             yield
 
 
@@ -123,43 +121,14 @@ def _copy(source: Path, source_format: str | None, target: Path, size_gb: int, h
         raise BadRequest(f"A volume can't be made from data of the format {source_format}.")
     if _virtual_size(source, qemu_format) > size_gb * GIB:
         raise BadRequest(f"The source is larger than the volume of {size_gb} GiB.")
-    _qemu_img(["convert", "-f", qemu_format, "-O", FORMAT, str(source), str(target)], heartbeat)
-    _qemu_img(["resize", "-q", "-f", FORMAT, str(target), f"{size_gb}G"], heartbeat)
+    conversion.run(["convert", "-f", qemu_format, "-O", FORMAT, str(source), str(target)], heartbeat)
+    conversion.run(["resize", "-q", "-f", FORMAT, str(target), f"{size_gb}G"], heartbeat)
 
 
 def _virtual_size(path: Path, qemu_format: str) -> int:
-    return int(json.loads(_qemu_img(["info", "-U", "-f", qemu_format, "--output=json", str(path)]))["virtual-size"])
-
-
-def _qemu_img(arguments: list[str], heartbeat: Heartbeat | None = None) -> bytes:
-    """Run ``qemu-img``; a heartbeat that raises ends it.
-
-    Raises:
-        Unavailable: it failed; it may succeed another time (no room on the disk).
-    """
-    process = subprocess.Popen(
-        ["qemu-img", *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"},
+    return int(
+        json.loads(conversion.run(["info", "-U", "-f", qemu_format, "--output=json", str(path)]))["virtual-size"]
     )
-    try:
-        while True:
-            try:
-                output, errors = process.communicate(timeout=POLL_SECONDS if heartbeat else None)
-                break
-            except subprocess.TimeoutExpired:
-                assert heartbeat is not None
-                heartbeat()
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.communicate()
-    if process.returncode != 0:
-        reason = "there is no room" if b"No space left" in errors else f"qemu-img {arguments[0]} failed"
-        raise Unavailable(f"The volume's data can't be worked on: {reason}.")
-    return output
 
 
 def _publish(partial: Path, path: Path) -> None:

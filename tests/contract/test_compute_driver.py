@@ -1,13 +1,15 @@
 """One contract for every hypervisor driver: the fake keeps it as libvirt does."""
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from infra.compute import qcow2
 from infra.compute.driver import Driver
 from infra.compute.fake import FakeDriver
-from infra.domain.errors import HostRejected, NotFound
+from infra.domain.errors import Fenced, HostRejected, NotFound
 from infra.domain.host import Inventory
 from infra.domain.server import PowerState
 from tests.contract.compute_fixtures import GuestMaker, libvirt_driver, libvirtd
@@ -206,6 +208,42 @@ def test_a_disk_stays_attached_over_stop_and_start(driver: Driver, make: GuestMa
     driver.stop(guest.server_id, grace_seconds=0)
     driver.start(guest.server_id)
     assert driver.free_device(guest.server_id) == "vdc"
+
+
+@pytest.mark.parametrize("running", [False, True])
+def test_a_disk_is_copied_whole_and_the_guest_goes_on(driver: Driver, make: GuestMaker, running: bool) -> None:
+    guest, target = make(), make.directory / "copy"
+    driver.define(guest)
+    if running:
+        driver.start(guest.server_id)
+    state = driver.state(guest.server_id)
+    for _ in range(2):
+        driver.copy_disk(guest.server_id, "vda", target, lambda: None)
+    subprocess.run(["qemu-img", "check", "-f", "qcow2", target], check=True, capture_output=True)
+    assert qcow2.size_of(target, "qcow2") > 0, "it needs no other file"
+    for _ in range(2):
+        driver.stop_copy(guest.server_id, target)
+    assert driver.state(guest.server_id) == state
+    with pytest.raises(NotFound):
+        driver.copy_disk(guest.server_id, "vdx", make.directory / "none", lambda: None)
+    driver.stop_copy(make().server_id, target)
+
+
+def test_a_copy_that_is_stopped_leaves_nothing(driver: Driver, make: GuestMaker) -> None:
+    guest, target = make(), make.directory / "copy"
+    subprocess.run(["qemu-img", "resize", "-q", guest.disks[0].path, "2G"], check=True)
+    subprocess.run(["qemu-io", "-c", "write 0 256M", guest.disks[0].path], check=True, capture_output=True)
+    driver.define(guest)
+    driver.start(guest.server_id)
+
+    def told() -> None:
+        raise Fenced("told to stop")
+
+    with pytest.raises(Fenced):
+        driver.copy_disk(guest.server_id, "vda", target, told)
+    assert not target.exists()
+    driver.copy_disk(guest.server_id, "vda", target, lambda: None)
+    assert target.exists()
 
 
 @pytest.mark.parametrize("name", ["</x><y a='\"&", "\x00\x1b[2J\x7f\uffff", "\n\t ../../etc/passwd ]]> <!--"])

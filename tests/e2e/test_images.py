@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.deploy import seeds
 from tests.e2e.world import World, until
 
 
@@ -71,3 +72,23 @@ def test_data_of_no_known_format_is_kept_and_does_not_boot(world: World) -> None
     assert world.demo.delete(path).status_code == 202
     until(lambda: world.demo.get(path).status_code == 404, "the volume is gone")
     assert world.demo.delete(f"/image/v2/images/{image}").status_code == 204
+
+
+def test_the_disk_of_a_running_server_becomes_an_image_that_boots(world: World) -> None:
+    origin = world.boot("origin", key_name=seeds.KEY)
+    address = world.address(world.active(origin))
+    world.ready(origin)
+    world.ssh(address, "echo kept | sudo tee /kept >/dev/null && sync")
+    made = world.client("server", "image", "create", "--name", "copy", "--wait", "origin")
+    image = world.demo.show(f"/image/v2/images/{made['id']}")
+    assert (image["status"], image["disk_format"], image["instance_uuid"]) == ("active", "qcow2", origin)
+    assert image["kernel_id"], "it boots as its base does"
+    world.settled(origin, "ACTIVE")
+    assert world.ssh(address, "sudo cat /kept") == "kept\n"
+    copy = world.boot("copy", imageRef=image["id"], key_name=seeds.KEY)
+    copied = world.address(world.active(copy))
+    assert world.ssh(copied, "sudo cat /kept; hostname") == "kept\ncopy\n"
+    used = world.client("usage", "list", cloud="kilonova-admin")
+    assert {origin, copy} <= {server["instance_id"] for project in used for server in project["Servers"]}
+    world.delete(origin, copy)
+    world.openstack("image", "delete", "copy")

@@ -65,6 +65,15 @@ async def console(world: World, place: Place) -> str:
     return f"console/{reply.headers['x-openstack-request-id']}"
 
 
+async def backup(world: World, place: Place) -> str:
+    """The second one of a server, which takes the place of the first."""
+    await boot(world, place)
+    for name in ("first", "second"):
+        await world.act(place, "createBackup", argument={"name": name, "backup_type": "daily", "rotation": 1})
+        await world.settled(place)
+    return place.workflow_id
+
+
 async def stuck(world: World, place: Place) -> str:
     """A delete whose port can't be given back at first."""
     await boot(world, place)
@@ -82,6 +91,7 @@ OTHERS: dict[str, Callable[[World, Place], Awaitable[str]]] = {
     "delete-stuck-shown": stuck,
     "volume": volume,
     "console": console,
+    "backup": backup,
 }
 
 

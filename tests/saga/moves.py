@@ -323,7 +323,7 @@ async def evacuate(world: World, place: Place) -> httpx.Response:
     )
     context: Any = SimpleNamespace(request_id=request_id)
     try:
-        await start.hold(world.services, context, server, Verb.EVACUATE, EvacuateServer, params)
+        await start.hold(world.services, context, server, Verb.EVACUATE, EvacuateServer.run, params)
     except KilonovaError as error:
         return httpx.Response(error.code)
     return httpx.Response(202)

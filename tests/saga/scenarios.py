@@ -26,6 +26,13 @@ async def nothing(world: World, place: Place) -> None:
     return
 
 
+async def gone(world: World, place: Place, before: dict[str, Any]) -> None:
+    """The server was deleted, and nothing of it is left."""
+    server = world.server(place)
+    assert server is None or server.vm_state == "deleted", server
+    assert await snapshot(world, place) == before
+
+
 @dataclass(frozen=True)
 class Scenario:
     name: str
@@ -55,13 +62,8 @@ class Scenario:
     """Steps that another scenario takes in every mode, or of which nothing is to be undone."""
     undoes: bool = False
     """Whether what was done is taken back when a step fails, and not only the row let go of."""
-
-
-async def gone(world: World, place: Place, before: dict[str, Any]) -> None:
-    """The server was deleted, and nothing of it is left."""
-    server = world.server(place)
-    assert server is None or server.vm_state == "deleted", server
-    assert await snapshot(world, place) == before
+    gone: Check = gone
+    """What a delete that comes while it runs leaves."""
 
 
 async def delete_and_compare(world: World, place: Place, before: dict[str, Any]) -> None:
@@ -340,6 +342,61 @@ START = Scenario(
     begin=lambda world, place: world.act(place, "os-start", status=None),
     done=running,
     **_POWER,
+)
+
+# -- images of servers
+
+
+async def saved(world: World, place: Place, before: dict[str, Any]) -> None:
+    """The image has its data, and nothing else has changed."""
+    server = world.server(place)
+    assert server is not None
+    assert (server.status, server.task_state) == ("ACTIVE", None)
+    assert await snapshot(world, place) == before | {"images": [("active", True)], "image data": 1}
+    await world.delete(place)
+    await world.settled(place)
+
+
+async def not_saved(world: World, place: Place, before: dict[str, Any]) -> None:
+    assert await snapshot(world, place) == before
+    # It may be saved as if nothing had been.
+    await save(world, place, status=202)
+    await world.settled(place)
+    await saved(world, place, before)
+
+
+async def gone_but_for_its_image(world: World, place: Place, before: dict[str, Any]) -> None:
+    """The image is whole, or gone with its server."""
+    images = (await snapshot(world, place))["images"]
+    await gone(world, place, before | ({"images": [("active", True)], "image data": 1} if images else {}))
+
+
+async def save(world: World, place: Place, *, status: int | None = None) -> httpx.Response:
+    return await world.act(place, "createImage", argument={"name": "copy", "metadata": {"a": "1"}}, status=status)
+
+
+IMAGE = Scenario(
+    name="image",
+    workflow="CreateImage",
+    steps=(
+        "records.begin_verb",
+        "images.reserve",
+        "hypervisor.copy_disk",
+        "images.upload",
+        "hypervisor.drop_copy",
+        "records.end_verb",
+    ),
+    prepare=boot,
+    begin=save,
+    done=saved,
+    undone=not_saved,
+    gone=gone_but_for_its_image,
+    undoes=True,
+    admission=frozenset({"records.begin_verb", "images.reserve"}),
+    # A copy that is not removed is left to its host.
+    forward_only=frozenset({"hypervisor.drop_copy", "records.end_verb"}),
+    local=frozenset({"records.begin_verb", "records.end_verb"}),
+    brief=frozenset({"records.begin_verb", "images.reserve", "hypervisor.drop_copy", "records.end_verb"}),
 )
 
 # -- volumes of servers
@@ -663,4 +720,4 @@ RECONCILE = Scenario(
     apart=True,
 )
 
-SCENARIOS = (BOOT, BARE, DELETE, STOP, START, ATTACH, DETACH, *LOST, RECONCILE)
+SCENARIOS = (BOOT, BARE, DELETE, STOP, START, IMAGE, ATTACH, DETACH, *LOST, RECONCILE)

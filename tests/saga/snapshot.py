@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from infra.db import claims, debts, quotas, servers, volumes
+from infra.db import claims, debts, images, quotas, servers, volumes
 from infra.db.tables.network import AddressRow, PortRow
 from infra.db.tables.servers import UserDataRow
 from infra.db.tables.volume import AttachmentRow
@@ -19,6 +19,8 @@ async def snapshot(world: World, place: Place) -> dict[str, Any]:
         # A real hypervisor and network block, and the latter must not be asked on a loop.
         found[name] = await asyncio.to_thread(_on_host, host, place)
     found["volume data"] = sorted(set(world.volumes.volumes()) & world.volumes_of(place.project_id))
+    saved = set(found.pop("image ids"))
+    found["image data"] = len(saved & set(await world.images.images()))
     found["open runs"] = await world.open_runs(place)
     return found
 
@@ -29,6 +31,7 @@ def _rows(session: Session, place: Place) -> dict[str, Any]:
     addresses = list(session.exec(select(AddressRow).where(col(AddressRow.port_id).in_(ids))))
     own = volumes.all_of(session, place.project_id)
     attached = session.exec(select(AttachmentRow).where(col(AttachmentRow.volume_id).in_([v.id for v in own])))
+    saved = [image for image in images.visible(session, place.project_id) if image.owner == place.project_id]
     usage = quotas.usage(session, place.project_id)
     return {
         "claims": [(c.host, c.attempt, c.quarantined) for c in claims.of_server(session, place.server_id)],
@@ -38,6 +41,8 @@ def _rows(session: Session, place: Place) -> dict[str, Any]:
         "addresses": len(addresses),
         "volumes": sorted((volume.id, volume.status) for volume in own),
         "attachments": sorted((a.host or "", a.status, a.server_id == place.server_id) for a in attached),
+        "images": sorted((image.status, image.size is not None) for image in saved),
+        "image ids": [image.id for image in saved],
         "user data": session.get(UserDataRow, place.server_id) is not None,
         "tasks": [s.task_state for s in servers.list_servers(session, project_id=place.project_id) if s.task_state],
     }

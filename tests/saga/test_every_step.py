@@ -16,7 +16,7 @@ from activities.base import info
 from tests.saga import faults
 from tests.saga.every import SCENARIOS
 from tests.saga.faults import Call
-from tests.saga.scenarios import Scenario, gone
+from tests.saga.scenarios import Scenario
 from tests.saga.snapshot import snapshot
 from tests.saga.world import Place, World, until
 from workers import registry
@@ -110,7 +110,7 @@ class Running:
         unknown = case.mode.startswith("cancel") or (fails and case.step in scenario.forward_only)
         assert unknown or (status >= 400) == refused, status
         if case.mode.startswith("delete") or case.mode == "undo deleted":
-            await gone(self.world, place, await self.without_server(before))
+            await scenario.gone(self.world, place, await self.without_server(before))
         elif case.mode in (*SUCCEEDS, *REFUSALS) or (fails and case.step in scenario.forward_only):
             await scenario.done(self.world, place, before)
         elif status >= 400 and not self.is_there(place):

@@ -5,11 +5,13 @@ was destroyed finds no definition. A server's id is its domain's uuid; the attem
 """
 
 import time
+from collections.abc import Callable
+from pathlib import Path
 
 import libvirt
 
 from infra.compute.driver import Disk, DomainState, Guest
-from infra.compute.libvirt import domain_xml, hotplug, inventory, priority
+from infra.compute.libvirt import disk_copy, domain_xml, hotplug, inventory, priority
 from infra.compute.libvirt.connection import Connection
 from infra.compute.libvirt.errors import means, translated
 from infra.compute.libvirt.probe import Accelerator, choose
@@ -142,6 +144,16 @@ class LibvirtDriver:
         with translated("define the server"):
             if self._find(server_id) is None:
                 self._connection.get().defineXML(definition)
+
+    def copy_disk(self, server_id: str, device: str, target: Path, heartbeat: Callable[[], None]) -> None:
+        with translated("copy the disk"):
+            disk_copy.copy(self._domain(server_id), device, target, heartbeat)
+
+    def stop_copy(self, server_id: str, target: Path) -> None:
+        with translated("stop copying the disk"):
+            domain = self._find(server_id)
+            if domain is not None:
+                disk_copy.stop(domain, target)
 
     def destroy(self, server_id: str) -> None:
         with translated("destroy the server"):

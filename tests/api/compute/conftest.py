@@ -3,6 +3,7 @@
 What would start a workflow is recorded; a boot writes the rows that its admission would.
 """
 
+import base64
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import Any, cast
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from starlette.types import Receive, Scope, Send
 
 from activities.attachments import BegunAttach
@@ -29,9 +31,10 @@ from infra.domain.identity import IMPLIED, Identity
 from infra.domain.image import Image
 from infra.domain.move import MoveKind
 from infra.domain.network import AllocationPool, Network, NetworkQuota, Subnet
-from infra.domain.server import Server, Verb
+from infra.domain.server import Server, Verb, begin
 from infra.image.fake import FakeStore
-from infra.settings import Settings
+from infra.settings import SealSettings, Settings
+from infra.temporal.sealed import Sealer
 
 ALICE, BOB, ADMIN = "a" * 32, "b" * 32, "c" * 32
 """Projects."""
@@ -92,13 +95,15 @@ class Starts:
     attached: list[tuple[str, str, bool]] = field(default_factory=list)
     detached: list[tuple[str, str]] = field(default_factory=list)
     console: list[int | None] = field(default_factory=list)
+    runs: list[tuple[str, Verb, Any]] = field(default_factory=list)
+    """What was held for a verb by a run of its own, and the run's params."""
     moves: list[tuple[str, MoveKind, dict[str, Any]]] = field(default_factory=list)
     ends: list[tuple[str, Verb]] = field(default_factory=list)
 
     @property
     def nothing(self) -> bool:
-        kept = (self.specs, self.verbs, self.deleted, self.attached, self.detached, self.console, self.moves, self.ends)
-        return not any(kept)
+        started = (self.specs, self.verbs, self.runs, self.deleted, self.attached, self.detached, self.console)
+        return not any((*started, self.moves, self.ends))
 
     async def move(self, services: Services, context: Context, server: Server, kind: MoveKind, **how: Any) -> None:
         self.moves.append((server.id, kind, how))
@@ -125,6 +130,12 @@ class Starts:
 
     async def run_verb(self, services: Services, context: Context, server: Server, verb: Verb) -> None:
         self.verbs.append((server.id, verb))
+
+    async def hold(
+        self, services: Services, context: Context, server: Server, verb: Verb, run: Any, params: Any
+    ) -> None:
+        begin(verb, server.vm_state, server.task_state)
+        self.runs.append((server.id, verb, params))
 
     async def delete(self, services: Services, context: Context, server: Server) -> None:
         self.deleted.append(server.id)
@@ -230,13 +241,15 @@ def seed(db: Database) -> None:
 def _services(db: Database, folder: Path) -> Services:
     settings = Settings(state_dir=folder)
     nothing = cast(Any, None)
-    return Services(settings, db, cast(Any, Tokens()), FakeStore(), nothing, nothing, nothing)
+    key = SecretStr(base64.b64encode(bytes(32)).decode())
+    sealer = Sealer(SealSettings(keys={"k": key}))
+    return Services(settings, db, cast(Any, Tokens()), FakeStore(), nothing, nothing, sealer)
 
 
 @pytest.fixture
 def starts(monkeypatch: pytest.MonkeyPatch) -> Starts:
     recorder = Starts()
-    for name in ("boot", "run_verb", "delete", "console_log", "attach_volume", "detach_volume"):
+    for name in ("boot", "run_verb", "hold", "delete", "console_log", "attach_volume", "detach_volume"):
         monkeypatch.setattr(start, name, getattr(recorder, name))
     for name in ("move", "end_move"):
         monkeypatch.setattr(start_moves, name, getattr(recorder, name))

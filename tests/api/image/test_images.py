@@ -38,6 +38,7 @@ async def test_a_new_image_is_queued_and_belongs_to_its_project(world: World) ->
     assert image["tags"] == ["a"]
     async with world.client() as client:
         assert (await client.get(f"/v2/images/{image['id']}")).json() == image
+        assert (await client.get(f"/v2/images/{image['id']}/tasks")).json() == {"tasks": []}
         assert (await client.get("/v2/images")).json()["images"] == [image]
 
 

@@ -1,0 +1,83 @@
+"""How a server's disk is made an image: by a run of its own, like every verb (``start.py``)."""
+
+import uuid
+from typing import Any
+
+from api import start
+from api.auth import Context
+from api.deps import Services
+from infra.db import images
+from infra.domain.errors import NotFound
+from infra.domain.image import Image
+from infra.domain.server import Server, Verb
+from infra.domain.server_image import BACKUP, SNAPSHOT, image_fields
+from workflows.create_image import CreateImage, CreateImageParams, Rotation
+
+
+async def create_image(
+    services: Services, context: Context, server: Server, name: str, metadata: dict[str, str]
+) -> str:
+    """Start making an image; returns its id when the server is held for it and the image's record is there.
+
+    Raises:
+        KilonovaError: the refusal, by its OpenStack code; nothing is left of the request.
+    """
+    fields = image_fields(
+        server,
+        await _base(services, server),
+        name=name,
+        user_id=context.user_id,
+        image_type=SNAPSHOT,
+        metadata=metadata,
+    )
+    image_id = str(uuid.uuid4())
+    await _run(services, context, server, Verb.CREATE_IMAGE, image_id=image_id, fields=fields)
+    return image_id
+
+
+async def create_backup(
+    services: Services,
+    context: Context,
+    server: Server,
+    name: str,
+    metadata: dict[str, str],
+    *,
+    backup_type: str,
+    rotation: int,
+) -> str | None:
+    """Start making a backup, which replaces the oldest of its type beyond ``rotation``; None: with 0 none is made.
+
+    Raises as ``create_image``.
+    """
+    fields = image_fields(
+        server,
+        await _base(services, server),
+        name=name,
+        user_id=context.user_id,
+        image_type=BACKUP,
+        backup_type=backup_type,
+        metadata=metadata,
+    )
+    made: dict[str, Any] = {"image_id": str(uuid.uuid4()), "fields": fields} if rotation else {}
+    kept = Rotation(backup_type=backup_type, keep=rotation)
+    await _run(services, context, server, Verb.CREATE_BACKUP, rotation=kept, **made)
+    return made.get("image_id")
+
+
+async def _run(services: Services, context: Context, server: Server, verb: Verb, **what: Any) -> None:
+    params = CreateImageParams(
+        server_id=server.id,
+        name=server.name[:60],
+        begin=start.begin_verb(context, server, verb),
+        token=services.sealer.seal(context.token, server_id=server.id, field="token"),
+        **what,
+    )
+    await start.hold(services, context, server, verb, CreateImage.run, params)
+
+
+async def _base(services: Services, server: Server) -> Image | None:
+    """The image that the server was booted from, whoever may see it by now; None where it is gone."""
+    try:
+        return await services.db.read(images.get, server.image_id or "", None, everything=True)
+    except NotFound:
+        return None

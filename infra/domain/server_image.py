@@ -1,0 +1,74 @@
+"""The image that a server's disk becomes (Compute API, ``createImage`` and ``createBackup``). Pure.
+
+Which properties it has, and where each comes from, is Nova's: the base image's, then those that say what it is, then
+the user's.
+"""
+
+from typing import Any
+
+from infra.domain.errors import BadRequest
+from infra.domain.image import Image
+from infra.domain.server import Server
+
+SNAPSHOT = "snapshot"
+BACKUP = "backup"
+_OWN_FIELDS = frozenset(
+    {
+        *("id", "name", "owner", "visibility", "protected", "os_hidden", "tags"),
+        *("disk_format", "container_format", "min_disk", "min_ram"),
+    }
+)
+"""What may be set at the top level of an image and is no property; what may not, the Image Service refuses."""
+_NOT_INHERITED = ("cache_in_nova", "bittorrent")
+_NOT_INHERITED_PREFIXES = ("img_signature", "os_glance")
+
+
+def image_fields(
+    server: Server,
+    base: Image | None,
+    *,
+    name: str,
+    user_id: str,
+    image_type: str,
+    backup_type: str | None = None,
+    metadata: dict[str, str],
+) -> dict[str, Any]:
+    """The image as the Image API takes it, without an id.
+
+    Args:
+        base: the image that the server was booted from, where it is still there.
+        metadata: the user's own properties.
+
+    Raises:
+        BadRequest: the metadata names what is no property.
+    """
+    for key in metadata:
+        if key in _OWN_FIELDS:
+            raise BadRequest(f"Invalid input for field/attribute metadata. '{key}' is not a property of images.")
+    inherited = {key: value for key, value in base.properties.items() if _is_inherited(key, value)} if base else {}
+    own = {
+        "image_type": image_type,
+        "instance_uuid": server.id,
+        "base_image_ref": server.image_id or "",
+        "user_id": user_id,
+        "owner_id": server.project_id,
+        "image_location": "snapshot",
+        "image_state": "available",
+    }
+    parts = {"kernel_id": server.kernel_id, "ramdisk_id": server.ramdisk_id, "backup_type": backup_type}
+    return {
+        **inherited,
+        **own,
+        **{key: value for key, value in parts.items() if value},
+        **metadata,
+        "name": name,
+        "visibility": "private",
+        "disk_format": "qcow2",
+        "container_format": "bare",
+        "min_disk": max(server.flavor.disk_gb, base.min_disk if base else 0),
+        "min_ram": base.min_ram if base else 0,
+    }
+
+
+def _is_inherited(key: str, value: Any) -> bool:
+    return value is not None and key not in _NOT_INHERITED and not key.startswith(_NOT_INHERITED_PREFIXES)

@@ -1,0 +1,117 @@
+"""A server's disk becomes an image: reserved with the answer to the API, copied on the host, uploaded from there.
+
+The guest goes on meanwhile. What fails takes the image with it and lets go of the server; a backup that is there stays,
+also where those that it replaces can't be removed.
+"""
+
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import Priority
+
+with workflow.unsafe.imports_passed_through():
+    from activities.disk_copies import CopiedDisk, CopyDisk, DiskCopyActivities
+    from activities.image_records import FindBackups, ImageRecordActivities, RemoveImage, ReserveImage, Surplus
+    from activities.images import ImageActivities, UploadImage
+    from activities.models import Attempt
+    from activities.records import BeginVerb, BegunVerb, EndVerb, RecordsActivities
+    from infra.temporal.history import History
+    from infra.temporal.sealed import Sealed
+    from workflows import failures, policies
+    from workflows.saga import Saga
+    from workflows.verb import Deletable, Outcome
+
+
+class Rotation(History):
+    backup_type: str
+    keep: int
+    """How many backups of this type the server has afterwards."""
+
+
+class CreateImageParams(History):
+    server_id: str
+    name: str = ""
+    begin: BeginVerb
+    token: Sealed
+    """Sealed to the server's id, field ``token``."""
+    image_id: str = ""
+    """Empty: none is made, old backups only go."""
+    fields: dict[str, Any] = {}
+    """The image as the Image API takes it."""
+    rotation: Rotation | None = None
+
+
+@workflow.defn(name="CreateImage")
+class CreateImage(Deletable):
+    @workflow.init
+    def __init__(self, params: CreateImageParams) -> None:
+        super().__init__(params.server_id)
+        self.params = params
+        self.begun: BegunVerb | None = None
+        self.copying = 0
+        """Where the undo of the copy is, which goes in any case."""
+        self.saved = False
+        self.saga = Saga(
+            f"{params.begin.verb} {params.name}", params.server_id, Priority(priority_key=policies.VERB_PRIORITY)
+        )
+
+    @workflow.update(name="admission")
+    async def admission(self) -> None:
+        """Answers when the verb holds the server and the image's record is there; fails with the refusal's code
+        otherwise."""
+        await self.admitted()
+
+    @workflow.run
+    async def run(self, params: CreateImageParams) -> Outcome:
+        error = await self.guard(self.forward(), None)
+        await self.shielded(self.saga.unwind(None, to=self.copying if self.saved else 0))
+        await self.shielded(self.finish(error))
+        outcome = await self.close(error, Outcome(state="done"))
+        self.hand_over()
+        return outcome
+
+    async def forward(self) -> None:
+        begun: BegunVerb = await self.saga.run(RecordsActivities.begin_verb, self.params.begin, policies.ADMISSION)
+        self.begun = begun
+        if self.params.image_id:
+            await self.save(Attempt(server_id=self.server_id, number=begun.attempt, host=begun.host))
+        self.answer = begun
+        if self.params.rotation is not None:
+            await self.rotate(self.params.rotation)
+
+    async def save(self, attempt: Attempt) -> None:
+        image_id = self.params.image_id
+        token: dict[str, Any] = {"token": self.params.token, "token_server_id": self.server_id}
+        reserve = ReserveImage(attempt=attempt, image_id=image_id, fields=self.params.fields, **token)
+        await self.saga.step(ImageRecordActivities.reserve, reserve, policies.RESERVE, undo=policies.REST_UNDO)
+        self.answer, self.copying = self.begun, self.saga.mark()
+        copied: CopiedDisk = await self.saga.step(
+            DiskCopyActivities.copy_disk,
+            CopyDisk(attempt=attempt, copy_id=image_id),
+            policies.HOST_COPY,
+            host=attempt.host,
+            undo=policies.HOST_UNDO,
+            swept=True,
+        )
+        upload = UploadImage(attempt=attempt, image_id=image_id, path=copied.path, **token)
+        await self.saga.step(ImageActivities.upload, upload, policies.HOST_UPLOAD, host=attempt.host)
+        self.saved = True
+
+    async def rotate(self, rotation: Rotation) -> None:
+        token: dict[str, Any] = {"token": self.params.token, "token_server_id": self.server_id}
+        find = FindBackups(server_id=self.server_id, newest=self.params.image_id, **rotation.model_dump(), **token)
+        surplus: Surplus = await self.saga.step(ImageRecordActivities.find_backups, find, policies.SERVICE_CALL)
+        for image_id in surplus.image_ids:
+            remove = RemoveImage(image_id=image_id, **token)
+            await self.saga.step(ImageRecordActivities.remove, remove, policies.SERVICE_CALL)
+
+    async def finish(self, error: BaseException | None) -> None:
+        """Let go of the server, which is as it was, with the reason of a failure noted at the action.
+
+        Also where the verb may have taken the server and the reply was lost, or is still on its way.
+        """
+        if self.begun is None and (error is None or not failures.is_unsure(error)):
+            return
+        message = None if error is None else self.stop_reason or failures.cause_of(error).message
+        end = EndVerb(server_id=self.server_id, op=self.params.begin.op, message=message)
+        await self.saga.persist(RecordsActivities.end_verb, end, policies.RECORD)
