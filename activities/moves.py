@@ -44,6 +44,8 @@ class BegunMove(History):
     ran: bool = True
     """Whether the one that stays did."""
     images: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    """Those of them that the guest starts from beside its disk: kernel and ramdisk."""
     old_images: tuple[str, ...] = ()
     disk_gb: int = 0
     """Of the next attempt's own root disk."""
@@ -177,6 +179,7 @@ def _begun(server: Server) -> BegunMove:
         starts=move.vm_state != VmState.STOPPED,
         ran=move.vm_state == VmState.ACTIVE or server.power_state == PowerState.RUNNING,
         images=_images(new),
+        parts=tuple(image for image in (new.kernel_id, new.ramdisk_id) if image),
         old_images=_images(server),
         disk_gb=new.flavor.disk_gb,
         has_disk=server.image_id is not None,

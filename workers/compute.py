@@ -101,7 +101,7 @@ class Host:
             VolumeActivities(rest, sealer),
             ConnectActivities(),
             HypervisorActivities(driver, self.files, attempts, rest),
-            ParkActivities(driver, self.files, attempts),
+            ParkActivities(driver, self.files, copies, attempts),
             DiskCopyActivities(driver, copies, attempts),
             UpkeepActivities(self.upkeep),
         )

@@ -32,7 +32,7 @@ class EvacuateServer(Moving):
 
     async def forward(self) -> None:
         begun = await self.admit()
-        power_state = await self.try_hosts(begun, excluded=(begun.host,))
+        power_state = await self.try_hosts(begun)
         assert self.attempt is not None
         await self.complete(self.attempt, power_state)
 

@@ -18,7 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.images import FetchImage, ImageActivities
     from activities.models import Attempt, Instance, Requester, VolumeRef
     from activities.moves import BeginMove, BegunMove, CompleteMove, EndMove, MoveActivities
-    from activities.parking import CarryDisk, ParkActivities, ParkGuest
+    from activities.parking import ParkActivities, ParkGuest
     from activities.records import OweCleanup, RecordsActivities, Written
     from activities.scheduling import ClaimedHost, ClaimHost, SchedulingActivities
     from activities.volumes import AttachedVolume, ConnectActivities, FindVolume, VolumeActivities
@@ -49,7 +49,6 @@ class Moving(Building, Deletable):
         self.params = params
         self.requester = params.requester
         self.op = params.begin.op
-        self.only_host = params.to_host
         self.begun: BegunMove | None = None
         self.attempt: Attempt | None = None
         self.source: Attempt | None = None
@@ -78,35 +77,39 @@ class Moving(Building, Deletable):
         self.answer = self.begun = begun
         return begun
 
-    async def try_hosts(self, begun: BegunMove, excluded: tuple[str, ...] = ()) -> int:
+    async def try_hosts(self, begun: BegunMove, *, at_home: bool = False) -> int:
         """Claim a host and build the next attempt there, again and again as hosts refuse; returns its power state.
 
         What a host refused is taken back first, so that the guest which stays runs meanwhile.
+
+        Args:
+            at_home: the host that the server is on comes first, and others where it has no room; otherwise it is left.
         """
-        number = begun.next_attempt
+        number, refusals = begun.next_attempt, 0
+        excluded: tuple[str, ...] = () if at_home else (begun.host,)
         while True:
-            self.attempt = attempt = await self.claim(begun, number, excluded)
+            home = begun.host if begun.host not in excluded else None
             try:
+                self.attempt = None
+                self.attempt = attempt = await self.claim(begun, number, excluded, self.params.to_host or home)
                 return await self.build(begun, attempt)
             except ActivityError as error:
-                if self.saga.stopped or not failures.is_refusal(error):
+                no_room = self.attempt is None and home is not None and failures.cause_of(error).kind == "NoValidHost"
+                refused = self.attempt is not None and failures.is_refusal(error)
+                if self.saga.stopped or not (refused or no_room):
                     raise
-                excluded = (*excluded, attempt.host)
-                if number - begun.next_attempt + 1 >= self.params.max_attempts:
+                refusals += refused
+                if refusals >= self.params.max_attempts:
                     raise
+                excluded = (*excluded, self.attempt.host if self.attempt is not None else begun.host)
                 if not await self.shielded(self.take_back()):
                     self.lost = True
                     raise
                 number += 1
 
-    async def claim(self, begun: BegunMove, number: int, excluded: tuple[str, ...]) -> Attempt:
+    async def claim(self, begun: BegunMove, number: int, excluded: tuple[str, ...], host: str | None) -> Attempt:
         params = ClaimHost(
-            server_id=self.server_id,
-            op=self.op,
-            attempt=number,
-            excluded=excluded,
-            moving=True,
-            host=self.only_host,
+            server_id=self.server_id, op=self.op, attempt=number, excluded=excluded, moving=True, host=host
         )
         claimed: ClaimedHost = await self.saga.step(
             SchedulingActivities.claim_host, params, policies.CLAIM, undo=policies.UNDO_RECORD, note=f"attempt {number}"
@@ -172,17 +175,6 @@ class Moving(Building, Deletable):
             HypervisorActivities.spawn, guest, policies.HOST_SPAWN, host=attempt.host, undo=policies.HOST_UNDO
         )
         return int(spawned.power_state)
-
-    async def carry(self, begun: BegunMove, attempt: Attempt) -> None:
-        """The next attempt's root disk, from the one of the attempt that stays on this host."""
-        if begun.has_disk:
-            await self.saga.step(
-                ParkActivities.carry_disk,
-                CarryDisk(attempt=attempt, disk_gb=begun.disk_gb),
-                policies.HOST_COPY,
-                host=attempt.host,
-                undo=policies.HOST_UNDO,
-            )
 
     async def complete(self, attempt: Attempt, power_state: int) -> None:
         """The server is its new side; a delete that comes before finds that the move is undone."""

@@ -11,6 +11,7 @@ from temporalio.exceptions import ActivityError
 with workflow.unsafe.imports_passed_through():
     from activities import repairs
     from activities.hypervisor import HypervisorActivities, ReadState, SeenState
+    from activities.image_records import ImageRecordActivities, ReserveImage
     from activities.images import FetchImage, ImageActivities
     from activities.models import NO_TOKEN, Attempt
     from activities.moves import BeginEnd, EndMove, MoveActivities
@@ -19,7 +20,9 @@ with workflow.unsafe.imports_passed_through():
     from activities.repairs import RepairActivities, TakenServer, TakeServer
     from activities.scheduling import ClaimHost, SchedulingActivities, ServerRef
     from activities.upkeep import PayDebt, UpkeepActivities
-    from infra.domain.server import TaskState, Verb, VmState, seen
+    from infra.domain.move import travelling
+    from infra.domain.server import TaskState, Verb, VmState
+    from infra.domain.sighting import seen
     from infra.temporal import attributes
     from infra.temporal.history import History
     from workflows import policies
@@ -97,6 +100,10 @@ class RepairServer(Deletable):
         for attempt in taken.elsewhere:
             if attempt.host != taken.host:
                 back = await self.clean_up(attempt) and back
+                travelled = ReserveImage(
+                    attempt=attempt, image_id=travelling(self.server_id, attempt.number), fields={}
+                )
+                await self.saga.persist(ImageRecordActivities.withdraw, travelled, policies.REST_UNDO)
         unpark = ParkGuest(attempt=taken.moving, start=taken.ran and back)
         try:
             await self.saga.run(ParkActivities.unpark, unpark, policies.HOST_UNDO, host=taken.host)

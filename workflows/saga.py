@@ -183,8 +183,10 @@ class Saga:
                 try:
                     await self.run(undo.do, undo.params, undo.policy, host=undo.host, note="undo")
                 except ActivityError as error:
-                    owing.add(attempt.host)
-                    await self._owe(attempt, f"{info(undo.do).name}: {failures.cause_of(error).message}")
+                    host = undo.host or attempt.host
+                    owing.add(host)
+                    debtor = attempt.model_copy(update={"host": host})
+                    await self._owe(debtor, f"{info(undo.do).name}: {failures.cause_of(error).message}")
             self._undos.pop()
         return owing
 

@@ -1,9 +1,8 @@
 """A server's files on its host, and the guest that is made of them.
 
 ``<directory>/<server>/``: ``disk.<attempt>`` (overlay over the cached image), ``config.<attempt>`` (config drive),
-``guest.<attempt>.json`` (what the metadata service tells it), ``parked.<attempt>`` (its definition, while the
-hypervisor has none of it) and ``console.log``. File names hold the attempt, so that an undo that comes late removes
-what its own attempt made and nothing else.
+``guest.<attempt>.json`` (what the metadata service tells it), ``parked.<attempt>`` and ``console.log``. File names hold
+the attempt, so that an undo that comes late removes what its own attempt made and nothing else.
 """
 
 import base64
@@ -197,10 +196,12 @@ class GuestFiles:
         """Where an attempt's definition is kept while the hypervisor has none of it."""
         return self._directory / server_id / f"parked.{attempt}"
 
-    def carry(self, server_id: str, attempt: int, to_attempt: int, size_gb: int, beat: disks.Heartbeat) -> None:
-        """Make a later attempt's root disk of this one's, with ``size_gb`` (0: its own size). The guest is off."""
-        folder = self._directory / server_id
-        disks.create_copy(folder / f"disk.{to_attempt}", folder / f"disk.{attempt}", size_gb * GIB, beat)
+    def disk(self, server_id: str, attempt: int) -> Path:
+        return self._directory / server_id / f"disk.{attempt}"
+
+    def carry(self, server_id: str, attempt: int, source: Path, size_gb: int, beat: disks.Heartbeat) -> None:
+        """Make an attempt's root disk of a disk that nobody writes to, with ``size_gb`` (0: its own size)."""
+        disks.create_copy(self.disk(server_id, attempt), source, size_gb * GIB, beat)
 
     def remove(self, server_id: str, closed: Callable[[int], bool]) -> None:
         """Delete the files of the attempts that are closed; with the last of them the server's folder."""
@@ -237,8 +238,10 @@ class GuestFiles:
         """The root disk as ``vda``, then the volumes: those with a name of their own first keep it."""
         made: list[Disk] = []
         if spec.image_id is not None:
-            path, source = self._directory / spec.server_id / f"disk.{spec.attempt}", images[spec.image_id]
-            disks.create_overlay(path, source.path, source.format, spec.disk_gb * GIB)
+            # Without its image the disk is there: it was carried over from another attempt.
+            path, source = self.disk(spec.server_id, spec.attempt), images.get(spec.image_id)
+            if source is not None:
+                disks.create_overlay(path, source.path, source.format, spec.disk_gb * GIB)
             made.append(Disk(path=path, format="qcow2", device="vda", serial=spec.server_id[:20], boot_index=0))
         boots = sorted(volumes, key=lambda volume: (volume.boot_index != 0, volume.device is None))
         taken = {disk.device for disk in made} | {

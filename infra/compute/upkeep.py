@@ -201,7 +201,14 @@ class Upkeep:
         if entry["task_state"] is not None:
             return []
         kept = [image_id for image_id in entry["images"] if self._cache.keep(image_id, server_id)]
-        return [f"Noted that server {server_id} uses image {image_id}." for image_id in kept]
+        used = {image_id for image_id in self._cache.images() if server_id in self._cache.references(image_id)}
+        stray = sorted(used - set(entry["images"]))
+        for image_id in stray:
+            self._cache.release(image_id, server_id)
+        return [
+            *(f"Noted that server {server_id} uses image {image_id}." for image_id in kept),
+            *(f"Noted that server {server_id} does not use image {image_id}." for image_id in stray),
+        ]
 
     def _guests(self) -> list[Guest]:
         return [

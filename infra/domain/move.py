@@ -5,6 +5,7 @@ The attempt it has stays as it is until the move is done, for a resize until it 
 
 from datetime import datetime
 from enum import StrEnum
+from uuid import UUID, uuid5
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -62,6 +63,11 @@ class Move(BaseModel):
     """Takes the place of the server's own where ``new_user_data``; None: it has none any more."""
     created_at: datetime
     updated_at: datetime
+
+
+def travelling(server_id: str, attempt: int) -> str:
+    """Id of the image that a server's disk travels as, to the host of this attempt."""
+    return str(uuid5(UUID(server_id), f"move/{attempt}"))
 
 
 def check_resize(old: Flavor, new: Flavor, *, volume_backed: bool) -> None:

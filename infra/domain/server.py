@@ -154,28 +154,6 @@ def status(vm_state: VmState, task_state: TaskState | None) -> str:
     return by_task.get(task_state, by_task[None])
 
 
-_SEEN: dict[int, VmState] = {
-    PowerState.RUNNING: VmState.ACTIVE,
-    PowerState.PAUSED: VmState.PAUSED,
-    PowerState.SUSPENDED: VmState.SUSPENDED,
-    PowerState.SHUTDOWN: VmState.STOPPED,
-    PowerState.CRASHED: VmState.STOPPED,
-    # There is no guest: it runs no more, and what its disks hold may be there still.
-    PowerState.NOSTATE: VmState.STOPPED,
-}
-
-
-def seen(vm_state: VmState, task_state: TaskState | None, power_state: int) -> VmState:
-    """The state of a server by what its host sees of the guest, after a verb of which nobody knows how far it came.
-
-    One in ERROR leaves that only where the guest is as the verb would have left it.
-    """
-    found = _SEEN.get(power_state, vm_state)
-    if vm_state is not VmState.ERROR:
-        return found
-    return found if any(rule.task is task_state and rule.target is found for rule in TRANSITIONS.values()) else vm_state
-
-
 class Fault(BaseModel):
     """Why a server is in ERROR, as ``server.fault``: the first cause; ``details`` is the whole chain."""
 

@@ -2,6 +2,7 @@
 
 import time
 import uuid
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +12,7 @@ from activities.models import Requester
 from activities.moves import BeginMove
 from api import start
 from infra.domain.errors import KilonovaError
-from infra.domain.move import MoveKind
+from infra.domain.move import MoveKind, travelling
 from infra.domain.server import Verb
 from tests.saga.scenarios import Scenario, boot, lose, nothing_left, repair, runs_on
 from tests.saga.snapshot import snapshot
@@ -26,7 +27,15 @@ async def pay(world: World, place: Place, found: dict[str, Any]) -> None:
         await world.hosts[host].host.upkeep.pay_one(place.server_id, attempt)
 
 
+def travels(world: World, place: Place) -> bool:
+    """Whether anything is left that a disk of the server travelled as."""
+    kept = {path.name for host in world.hosts.values() for path in (host.directory / "images" / "data").iterdir()}
+    kept |= {path.name for path in world.settings.image_directory.rglob("*")}
+    return any(travelling(place.server_id, attempt) in kept for attempt in range(1, 6))
+
+
 async def delete(world: World, place: Place) -> None:
+    assert not travels(world, place)
     await world.delete(place)
     await world.settled(place)
     await nothing_left(world, place)
@@ -36,7 +45,7 @@ async def as_it_was(world: World, place: Place, before: dict[str, Any]) -> None:
     """The guest runs, or is off, in the attempt that it had, and nothing is left of another one."""
     server = world.server(place)
     assert server is not None
-    assert (server.move, server.op, server.attempt) == (None, None, 1)
+    assert (server.move, server.op, server.attempt) == (None, None, 1), server
     assert server.status == ("ACTIVE" if server.power_state == 1 else "SHUTOFF"), server.fault
     assert await snapshot(world, place) == before
     await delete(world, place)
@@ -151,7 +160,6 @@ RESIZE = Scenario(
         "host.accept",
         "conductor.get_instance",
         "conductor.get_devices",
-        "images.fetch",
         "hypervisor.park",
         "hypervisor.carry_disk",
         "networks.plug",
@@ -172,7 +180,6 @@ RESIZE = Scenario(
             "host.accept",
             "conductor.get_instance",
             "conductor.get_devices",
-            "images.fetch",
             "networks.plug",
             "volumes.find",
             "volumes.connect",
@@ -296,6 +303,66 @@ REVERT = Scenario(
     **_END,
 )
 
+# -- migrate
+
+
+async def migrate(world: World, place: Place) -> httpx.Response:
+    return await world.act(await world.administrated(place), "migrate", status=None)
+
+
+async def migrated(world: World, place: Place, before: dict[str, Any]) -> None:
+    """The guest runs on another host, from a disk of its own; the old one waits, parked."""
+    server = world.server(place)
+    assert server is not None
+    assert (server.status, server.op) == ("VERIFY_RESIZE", None), server.fault
+    host, (old_host, _, _) = str(server.host), before["claims"][0]
+    assert host != old_host
+    await there_only(world, place, host, old_host)
+    await world.act(place, "confirmResize", status=204)
+    await world.settled(place)
+    found = await snapshot(world, place)
+    assert found["claims"] == [(host, server.attempt, False)]
+    assert (found[old_host]["files"], found[old_host]["plugged"], found[old_host]["images"]) == ([], 0, [])
+    await delete(world, place)
+
+
+async def there_only(world: World, place: Place, host: str, old_host: str) -> None:
+    """The guest, its port and its volume are on one host."""
+    found = await snapshot(world, place)
+    assert (found["ports"], found["attachments"]) == ([(host, True, "ACTIVE")], [(host, "attached", True)])
+    assert [state for _, state in found[host]["domains"]] == [1]
+    assert (found[host]["plugged"], found[old_host]["domains"]) == (1, [])
+    assert not [name for name in found[old_host]["files"] if name.startswith("copy.")]
+
+
+async def migrated_or_not(world: World, place: Place, before: dict[str, Any]) -> None:
+    """What comes after the server is its new side does not take it back."""
+    server = world.server(place)
+    assert server is not None
+    await (migrated if server.status == "VERIFY_RESIZE" else as_it_was)(world, place, before)
+
+
+_AFTER = ("moves.complete", "hypervisor.drop_flat", "images.forget", "images.withdraw")
+MIGRATE = replace(
+    RESIZE,
+    name="migrate",
+    begin=migrate,
+    steps=(
+        *RESIZE.steps,
+        "images.reserve",
+        "hypervisor.flatten_disk",
+        "images.upload",
+        "images.fetch",
+        "hypervisor.drop_flat",
+        "images.forget",
+        "images.withdraw",
+    ),
+    done=migrated,
+    undone=migrated_or_not,
+    forward_only=frozenset({"moves.complete", "images.withdraw"}),
+    brief=frozenset({*RESIZE.brief, *_AFTER, "scheduling.claim_host", "hypervisor.park"}),
+)
+
 # -- evacuate
 
 
@@ -346,7 +413,8 @@ async def evacuated(world: World, place: Place, before: dict[str, Any]) -> None:
     await delete(world, place)
 
 
-_EVACUATE = tuple(step for step in RESIZE.steps if step not in ("hypervisor.park", "hypervisor.carry_disk"))
+_NOT_THERE = ("hypervisor.park", "hypervisor.carry_disk")
+_EVACUATE = (*(step for step in RESIZE.steps if step not in _NOT_THERE), "images.fetch")
 EVACUATE = Scenario(
     name="evacuate",
     workflow="EvacuateServer",
@@ -440,4 +508,4 @@ LOST = (
     ),
 )
 
-SCENARIOS = (REBUILD, RESIZE, CONFIRM, REVERT, EVACUATE, *LOST)
+SCENARIOS = (REBUILD, RESIZE, CONFIRM, REVERT, MIGRATE, EVACUATE, *LOST)

@@ -123,13 +123,13 @@ def test_a_disk_is_carried_over_once_with_what_it_holds_and_grows(tmp_path: Path
     old, new = (tmp_path / "i" / SERVER / f"disk.{number}" for number in (1, 2))
     subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -P 7 1M 64k", old], check=True, capture_output=True)
     for _ in range(2):
-        files.carry(SERVER, 1, 2, 2, lambda: None)
+        files.carry(SERVER, 2, files.disk(SERVER, 1), 2, lambda: None)
     subprocess.run(["qemu-io", "-f", "qcow2", "-c", "read -P 7 1M 64k", new], check=True, capture_output=True)
     info = json.loads(subprocess.check_output(["qemu-img", "info", "--output=json", new]))
     assert (info["virtual-size"], info["full-backing-filename"]) == (2 * 2**30, str(base.path))
     assert json.loads(subprocess.check_output(["qemu-img", "info", "--output=json", old]))["virtual-size"] == 2**30
     # An attempt that finds it there makes none of the image.
-    guest, _ = files.build(_spec(attempt=2, disk_gb=2), {"image": base}, [], [], None)
+    guest, _ = files.build(_spec(attempt=2, disk_gb=2), {}, [], [], None)
     assert guest.disks[0].path == new
 
 
@@ -144,7 +144,7 @@ def test_a_copy_that_is_told_to_stop_leaves_nothing(tmp_path: Path, base: BootSo
         raise CancelledError
 
     with pytest.raises(CancelledError):
-        files.carry(SERVER, 1, 2, 1, stop)
+        files.carry(SERVER, 2, source, 1, stop)
     assert files.attempts(SERVER) == {1}
 
 
