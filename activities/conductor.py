@@ -1,12 +1,11 @@
 """Step 7: what a compute host asks of the database, since it has no access of its own."""
 
-from typing import Any
-
 from sqlmodel import Session
 
 from activities.base import step
 from activities.models import Attempt, Instance, VolumeRef
-from infra.db import attachments, claims, images, keypairs, port_bindings, ports, servers
+from activities.networks import AllocatedPort
+from infra.db import attachments, claims, images, keypairs, moves, port_bindings, ports, servers
 from infra.db.engine import Database
 from infra.domain.errors import Fenced, NotFound
 from infra.domain.extra_specs import PCI_ALIAS, numa_wish
@@ -22,9 +21,22 @@ class GetInstance(History):
     op: str
 
 
+class GetDevices(History):
+    server_id: str
+    op: str
+
+
+class Devices(History):
+    """What a server has beside its root disk: ports on its host, and volumes."""
+
+    ports: tuple[AllocatedPort, ...] = ()
+    volumes: tuple[VolumeRef, ...] = ()
+
+
 class ImageUse(History):
     image_id: str
     disk_format: str
+    """As the Image Service names it."""
 
 
 class GuestRecord(History):
@@ -32,9 +44,7 @@ class GuestRecord(History):
 
     instance: Instance
     images: tuple[ImageUse, ...] = ()
-    nics: tuple[dict[str, Any], ...] = ()
-    """The Network Service's own descriptions (``infra.domain.network.Nic``)."""
-    volumes: tuple[VolumeRef, ...] = ()
+    devices: Devices = Devices()
 
 
 class ConductorActivities:
@@ -51,11 +61,14 @@ class ConductorActivities:
         """Raises Fenced if another verb has taken the server."""
         return await self._db.read(_guest, params)
 
+    @step("conductor.get_devices", because="it reads")
+    async def get_devices(self, params: GetDevices) -> Devices:
+        """Raises Fenced if another verb has taken the server."""
+        return await self._db.read(lambda session: devices(session, _held(session, params.server_id, params.op)))
+
 
 def _instance(session: Session, params: GetInstance) -> Instance:
-    server = servers.get(session, params.attempt.server_id)
-    if server.op != params.op:
-        raise Fenced(f"Server {server.id} is being deleted.")
+    server = _held(session, params.attempt.server_id, params.op).moved
     key = _key(session, server)
     claim = _claim(session, server, params.attempt.number)
     return Instance(
@@ -76,7 +89,7 @@ def _instance(session: Session, params: GetInstance) -> Instance:
         key_type=key.type if key else "ssh",
         metadata=server.metadata,
         config_drive=server.config_drive,
-        has_user_data=servers.sealed_user_data(session, server.id) is not None,
+        has_user_data=moves.user_data(session, server) is not None,
         availability_zone=server.availability_zone,
         launch_index=server.launch_index,
         reservation_id=server.reservation_id,
@@ -87,8 +100,45 @@ def _instance(session: Session, params: GetInstance) -> Instance:
 
 def _claim(session: Session, server: Server, attempt: int) -> Claim | None:
     """Of a server whose claim says more than how much it has."""
-    says_more = numa_wish(server.flavor) is not None or PCI_ALIAS in server.flavor.extra_specs
-    return claims.get(session, server.id, attempt) if says_more else None
+    if numa_wish(server.flavor) is None and PCI_ALIAS not in server.flavor.extra_specs:
+        return None
+    # A rebuild takes the room of the attempt before it.
+    return claims.get(session, server.id, attempt) or claims.get(session, server.id, server.attempt)
+
+
+def devices(session: Session, server: Server) -> Devices:
+    boots = {device.volume_id: device.boot_index for device in server.block_devices}
+    return Devices(
+        ports=tuple(
+            AllocatedPort(port_id=port.id, nic=port_bindings.nic(session, port).model_dump(mode="json"))
+            for port in _ports(session, server)
+        ),
+        volumes=tuple(
+            VolumeRef(
+                attachment_id=attachment.id,
+                volume_id=attachment.volume_id,
+                boot_index=boots.get(attachment.volume_id),
+                device=attachment.device,
+            )
+            for attachment in attachments.of_server(session, server.id)
+            if attachment.host == server.host
+        ),
+    )
+
+
+def _ports(session: Session, server: Server) -> list[Port]:
+    """In the order in which they were asked for: the guest's interfaces keep theirs."""
+    places = {entry.network_id: place for place, entry in reversed(list(enumerate(server.networks)))}
+    places |= {entry.port_id: place for place, entry in enumerate(server.networks)}
+    bound = [port for port in ports.of_devices(session, [server.id])[server.id] if port.host == server.host]
+    return sorted(bound, key=lambda port: places.get(port.id, places.get(port.network_id, len(places))))
+
+
+def _held(session: Session, server_id: str, op: str) -> Server:
+    server = servers.get(session, server_id)
+    if server.op != op:
+        raise Fenced(f"Server {server.id} is being deleted.")
+    return server
 
 
 def _key(session: Session, server: Server) -> Keypair | None:
@@ -103,24 +153,12 @@ def _guest(session: Session, params: GetInstance) -> GuestRecord:
     instance, server = _instance(session, params), servers.get(session, params.attempt.server_id)
     used = [image for image in (server.image_id, server.kernel_id, server.ramdisk_id) if image]
     formats = images.formats(session, used)
-    boots = {device.volume_id: device.boot_index for device in server.block_devices}
+    own = devices(session, server)
+    # One that is being attached comes to the guest by itself.
+    settled = {one.id for one in attachments.of_server(session, server.id) if one.status == "attached"}
+    volumes = tuple(volume for volume in own.volumes if volume.attachment_id in settled)
     return GuestRecord(
         instance=instance,
         images=tuple(ImageUse(image_id=image, disk_format=formats.get(image, "")) for image in used),
-        nics=tuple(port_bindings.nic(session, port).model_dump(mode="json") for port in _ports(session, server)),
-        volumes=tuple(
-            VolumeRef(
-                attachment_id=one.id, volume_id=one.volume_id, boot_index=boots.get(one.volume_id), device=one.device
-            )
-            for one in attachments.of_server(session, server.id)
-            if one.host == server.host and one.status == "attached"
-        ),
+        devices=own.model_copy(update={"volumes": volumes}),
     )
-
-
-def _ports(session: Session, server: Server) -> list[Port]:
-    """In the order in which they were asked for: the guest's interfaces keep theirs."""
-    places = {entry.network_id: place for place, entry in reversed(list(enumerate(server.networks)))}
-    places |= {entry.port_id: place for place, entry in enumerate(server.networks)}
-    bound = [port for port in ports.of_devices(session, [server.id])[server.id] if port.host == server.host]
-    return sorted(bound, key=lambda port: places.get(port.id, places.get(port.network_id, len(places))))

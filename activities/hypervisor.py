@@ -14,6 +14,7 @@ from activities.volumes import AttachedVolume
 from infra.compute.attempts import EVERY, Attempts
 from infra.compute.driver import Disk, Driver
 from infra.compute.guests import BootSource, GuestFiles, InstanceSpec, NicPlace, VolumePlace
+from infra.compute.parking import Parking
 from infra.domain.errors import Conflict, DiskLost, Fenced, HostRejected, Unavailable
 from infra.domain.server import VmState
 from infra.rest.client import RestClient
@@ -31,6 +32,8 @@ class SpawnGuest(History):
     images: tuple[FetchedImage, ...] = ()
     nics: tuple[PlugResult, ...] = ()
     volumes: tuple[AttachedVolume, ...] = ()
+    start: bool = True
+    """False: the server is off, and stays so."""
 
 
 class SpawnedGuest(History):
@@ -84,12 +87,13 @@ class HypervisorActivities:
         self._driver = driver
         self._files = files
         self._attempts = attempts
+        self._parking = Parking(driver, files, attempts)
         self._rest = rest
 
     @step("hypervisor.destroy", because="it is an undo")
     def destroy(self, params: SpawnGuest) -> None:
         """Close the attempt, then cut the guest's power, forget its domain and delete its files."""
-        self._remove(params.attempt.server_id, params.attempt.number)
+        self._remove(params.attempt, params.attempt.number)
 
     @step("hypervisor.spawn", undo=destroy)
     def spawn(self, params: SpawnGuest) -> SpawnedGuest:
@@ -108,9 +112,10 @@ class HypervisorActivities:
             self._check(server_id, number)
             self._driver.define(guest)
             self._check(server_id, number)
-            self._driver.start(server_id)
-            self._check(server_id, number)
-        return SpawnedGuest(power_state=1, devices=devices)
+            if params.start:
+                self._driver.start(server_id)
+                self._check(server_id, number)
+        return SpawnedGuest(power_state=1 if params.start else 4, devices=devices)
 
     @step("hypervisor.rebuild", because="it makes the guest what its row says")
     def rebuild(self, params: SpawnGuest) -> None:
@@ -126,7 +131,7 @@ class HypervisorActivities:
             if params.instance.image_id is not None and not self._files.has_disk(server_id, number):
                 raise DiskLost(f"The disk of instance {server_id} is not on its host any more.")
             # One that is being detached may be another server's by the time that the guest starts.
-            kept = [one for one in params.volumes if self._attempts.closed_through(one.attachment_id) == 0]
+            kept = [one for one in params.volumes if not self._attempts.is_closed(one.attachment_id, 1)]
             params = params.model_copy(update={"volumes": tuple(kept)})
             guest, _ = self._files.build(_spec(params), _sources(params), _places(params), _volumes(params), user_data)
             self._driver.define(guest)
@@ -135,12 +140,15 @@ class HypervisorActivities:
     @step("hypervisor.remove", because="a delete is never undone")
     def remove(self, params: DestroyGuest) -> None:
         """Close every attempt at the server on this host, and leave nothing of its guest."""
-        self._remove(params.attempt.server_id, EVERY if params.every_attempt else params.attempt.number)
+        self._remove(params.attempt, EVERY if params.every_attempt else params.attempt.number)
 
     @step("hypervisor.power", because="the power state it leads to is reported, not taken back")
     def power(self, params: PowerGuest) -> None:
         server_id, number = params.attempt.server_id, params.attempt.number
         with self._attempts.doing(server_id, number):
+            if params.verb == "reboot_hard" and params.vm_state == VmState.ERROR:
+                # A move that could not be undone to its end has left it aside.
+                self._parking.bring_back(server_id, number)
             self._power(server_id, params.verb, VmState(params.vm_state))
 
     def _power(self, server_id: str, verb: str, vm_state: VmState) -> None:
@@ -211,20 +219,13 @@ class HypervisorActivities:
 
     def _check(self, server_id: str, number: int) -> None:
         """After an effect: a closed attempt cleans up what it made. Called with the server's lock held."""
-        if number <= self._attempts.closed_through(server_id):
-            self._clear(server_id, number)
+        if self._attempts.is_closed(server_id, number):
+            self._parking.remove_closed(server_id)
             raise Fenced(f"Attempt {number} at server {server_id} was closed while it ran.")
 
-    def _remove(self, server_id: str, number: int) -> None:
-        with self._attempts.undoing(server_id, number):
-            self._clear(server_id, number)
-
-    def _clear(self, server_id: str, number: int) -> None:
-        state = self._driver.state(server_id)
-        # A later attempt on the same host may be running: it is not ours to remove.
-        if state is None or state.attempt <= number:
-            self._driver.destroy(server_id)
-        self._files.remove(server_id, number)
+    def _remove(self, attempt: Attempt, number: int) -> None:
+        with self._attempts.undoing(attempt.server_id, number, attempt.kept):
+            self._parking.remove_closed(attempt.server_id)
 
     def _user_data(self, instance: Instance) -> bytes | None:
         if not instance.has_user_data:

@@ -22,8 +22,13 @@ from infra.temporal.sealed import Sealed, Sealer
 class FetchImage(History):
     attempt: Attempt
     image_id: str
-    token: Sealed
-    token_server_id: str
+    token: Sealed | None = None
+    """None: the image is the services' own."""
+    token_server_id: str = ""
+    shared: bool = False
+    """Another attempt at the server, which stays, uses it on this host too: this one's end does not release it."""
+    discard: bool = False
+    """Nothing will ask for it again: when it is released its data goes too."""
 
 
 class FindImage(History):
@@ -70,16 +75,22 @@ class ImageActivities:
     @step("images.release", because="it is an undo")
     def release(self, params: FetchImage) -> None:
         """Drop this server's reference; the data stays for the next boot until it is evicted."""
-        with self._attempts.undoing(params.attempt.server_id, params.attempt.number):
-            self._cache.release(params.image_id, params.attempt.server_id)
+        attempt = params.attempt
+        with self._attempts.undoing(attempt.server_id, attempt.number, attempt.kept):
+            if not params.shared:
+                self._cache.release(params.image_id, attempt.server_id)
+            if params.discard:
+                self._cache.discard(params.image_id)
 
     @step("images.fetch", undo=release)
     def fetch(self, params: FetchImage) -> FetchedImage:
         """Raises BuildAborted if the image is not usable: no other host could use it either."""
         server_id, number = params.attempt.server_id, params.attempt.number
         self._attempts.check(server_id, number)
-        token = self._sealer.open(params.token, server_id=params.token_server_id, field="token")
-        image = self._rest.blocking(self._rest.request("GET", f"/image/v2/images/{params.image_id}", token=token))
+        token = None
+        if params.token is not None:
+            token = self._sealer.open(params.token, server_id=params.token_server_id, field="token")
+        image = self._image(params.image_id, token)
         if image["status"] != "active":
             raise BuildAborted(f"Image {params.image_id} is not active.", code=400)
         service = self._rest.blocking(self._rest.service_token())
@@ -90,13 +101,14 @@ class ImageActivities:
 
         def download(offset: int) -> Iterator[bytes]:
             path = f"/image/v2/images/{params.image_id}/file"
-            with self._rest.stream(path, token=token, service_token=service, offset=offset) as chunks:
+            with self._rest.stream(path, token=token or service, service_token=service, offset=offset) as chunks:
                 yield from chunks
 
         cached = self._cache.fetch(image, server_id, download, stop_if_told)
-        if number <= self._attempts.closed_through(server_id):
-            with self._attempts.lock(server_id):
-                self._cache.release(params.image_id, server_id)
+        if self._attempts.is_closed(server_id, number):
+            if not params.shared:
+                with self._attempts.lock(server_id):
+                    self._cache.release(params.image_id, server_id)
             self._attempts.check(server_id, number)
         return FetchedImage(
             image_id=params.image_id, path=str(cached.path), format=cached.format, virtual_size=cached.virtual_size
@@ -113,6 +125,13 @@ class ImageActivities:
         return FetchedImage(
             image_id=params.image_id, path=str(cached.path), format=cached.format, virtual_size=cached.virtual_size
         )
+
+    @step("images.forget", because="the attempt that it was for has what it needs of it")
+    def forget(self, params: FetchImage) -> None:
+        """As ``release``, but for an attempt that lives."""
+        self._cache.release(params.image_id, params.attempt.server_id)
+        if params.discard:
+            self._cache.discard(params.image_id)
 
     @step("images.upload", because="the undo of images.reserve removes the image with its data")
     def upload(self, params: UploadImage) -> UploadedImage:

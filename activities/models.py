@@ -1,8 +1,13 @@
 """History models that several steps share."""
 
+from typing import Any
+
 from infra.domain.numa import GuestCell
 from infra.temporal.history import History
 from infra.temporal.sealed import Sealed
+
+NO_TOKEN: dict[str, Any] = {"token": Sealed(key_id="", nonce="", ciphertext=""), "token_server_id": ""}
+"""For an undo: the services take the worker's own token; the field stays in the params that do and undo share."""
 
 
 class Attempt(History):
@@ -11,6 +16,12 @@ class Attempt(History):
     server_id: str
     number: int
     host: str
+    keeps: int = 0
+    """An earlier attempt that lives on this host too, and stays open when this one is closed there. 0: none."""
+
+    @property
+    def kept(self) -> tuple[int, ...]:
+        return (self.keeps,) if self.keeps else ()
 
 
 class PortRef(History):

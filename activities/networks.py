@@ -6,6 +6,7 @@ from activities.base import step
 from activities.models import Attempt, PortRef
 from infra.compute.attempts import Attempts
 from infra.domain.errors import NotFound
+from infra.domain.keys import port_key
 from infra.domain.network import Nic
 from infra.network.backend import NetworkBackend
 from infra.rest.client import RestClient
@@ -22,7 +23,7 @@ class AllocatePort(History):
 
     @property
     def key(self) -> str:
-        return f"{self.attempt.server_id}/{self.attempt.number}/port/{self.port.port_id}"
+        return port_key(self.attempt.server_id, self.attempt.number, self.port.port_id)
 
 
 class AllocatedPort(History):
@@ -97,15 +98,19 @@ class PlugActivities:
 
     @step("networks.unplug", because="it is an undo")
     def unplug(self, params: PlugPort) -> None:
-        with self._attempts.undoing(params.attempt.server_id, params.attempt.number):
-            self._backend.unplug(params.attempt.server_id, params.port_id)
+        """But for a port that the attempt which stays on this host has too."""
+        attempt = params.attempt
+        with self._attempts.undoing(attempt.server_id, attempt.number, attempt.kept):
+            if not attempt.keeps:
+                self._backend.unplug(attempt.server_id, params.port_id)
 
     @step("networks.plug", undo=unplug)
     def plug(self, params: PlugPort) -> PlugResult:
         server_id, number = params.attempt.server_id, params.attempt.number
         with self._attempts.doing(server_id, number):
             plugged = self._backend.plug(server_id, params.hostname, Nic.model_validate(params.nic))
-            if number <= self._attempts.closed_through(server_id):
-                self._backend.unplug(server_id, params.port_id)
+            if self._attempts.is_closed(server_id, number):
+                if not params.attempt.keeps:
+                    self._backend.unplug(server_id, params.port_id)
                 self._attempts.check(server_id, number)
         return PlugResult(port_id=params.port_id, bridge=plugged.bridge, tap=plugged.tap, nic=params.nic)

@@ -6,12 +6,24 @@ from typing import Any
 from sqlmodel import Session
 
 from activities.base import step
-from activities.models import Admitted, PortRef, VolumeRef
-from infra.db import actions, admission, attachments, debts, hosts, idempotency, ports, servers, settlement
+from activities.models import Admitted, Attempt, PortRef, VolumeRef
+from infra.db import (
+    actions,
+    admission,
+    attachments,
+    claims,
+    debts,
+    hosts,
+    idempotency,
+    moves,
+    ports,
+    servers,
+    settlement,
+)
 from infra.db.boot_requests import Request
 from infra.db.engine import Database
 from infra.domain.boot import ServerSpec
-from infra.domain.errors import Conflict, Unavailable
+from infra.domain.errors import Unavailable
 from infra.domain.pci import PciAlias
 from infra.domain.server import TRANSITIONS, Fault, Server, Verb, VmState
 from infra.settings import LimitSettings
@@ -121,6 +133,8 @@ class Remains(History):
     images: tuple[str, ...] = ()
     ports: tuple[PortRef, ...] = ()
     volumes: tuple[VolumeRef, ...] = ()
+    others: tuple[Attempt, ...] = ()
+    """What a move has, or left, on other hosts."""
 
 
 class Stuck(History):
@@ -273,9 +287,9 @@ def _set_error(session: Session, params: SetError) -> bool:
 def _begin_verb(session: Session, params: BeginVerb) -> BegunVerb:
     verb = Verb(params.verb)
     servers.lock(session, params.server_id)
-    if idempotency.is_buried(session, servers.verb_key(params.server_id, params.op)):
-        raise Conflict("The request was given up before it was admitted.", kind="AttemptClosed")
+    moves.check_not_given_up(session, params.server_id, params.op)
     server = servers.begin_verb(session, params.server_id, verb, params.op)
+    moves.check_alone(session, server)
     actions.start(session, server, params.op, params.verb.split("_")[0], params.user_id)
     rule = TRANSITIONS[verb]
     return BegunVerb(
@@ -334,6 +348,11 @@ def _mark_deleting(session: Session, params: MarkDeleting) -> Remains:
             )
             for attachment in attachments.of_server(session, server.id)
             if attachment.host == server.host
+        ),
+        others=tuple(
+            Attempt(server_id=server.id, number=claim.attempt, host=claim.host)
+            for claim in claims.of_server(session, server.id)
+            if server.host is not None and claim.host != server.host and not claim.quarantined
         ),
     )
 

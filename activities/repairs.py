@@ -1,16 +1,21 @@
 """Taking a row from a request whose run is over, and letting go of it when it says again what is so."""
 
+from sqlmodel import Session
+
 from activities.base import step
 from activities.models import Attempt
 from activities.volumes import attach_key
-from infra.db import repairs
+from infra.db import claims, repairs
 from infra.db.engine import Database
-from infra.domain.server import Server, TaskState, VmState
+from infra.domain.server import PowerState, Server, TaskState, Verb, VmState
 from infra.temporal.history import History
 
 BOOT = "boot"
 DELETE = "delete"
 VERB = "verb"
+MOVE = "move"
+END = "end"
+_ENDS = {TaskState.RESIZE_CONFIRMING: Verb.CONFIRM_RESIZE, TaskState.RESIZE_REVERTING: Verb.REVERT_RESIZE}
 
 
 class TakeServer(History):
@@ -30,6 +35,14 @@ class TakenServer(History):
     attempt: int = 0
     vm_state: str = ""
     task_state: str | None = None
+    verb: str = ""
+    """Of the end of a move."""
+    moving: Attempt | None = None
+    """Of a move: the last attempt that it made, on the host of the one that stays."""
+    elsewhere: tuple[Attempt, ...] = ()
+    """What else it has claimed."""
+    ran: bool = False
+    new_images: tuple[str, ...] = ()
 
 
 class TakeAttachment(History):
@@ -62,8 +75,7 @@ class RepairActivities:
     @step("repairs.take_server", because="the repair lets go of it, whatever it finds")
     async def take_server(self, params: TakeServer) -> TakenServer:
         """Hold the server instead of the request that the sweeper saw."""
-        server = await self._db.write(repairs.take_server, params.server_id, params.seen_op, params.op, params.why)
-        return TakenServer() if server is None else _taken(server)
+        return await self._db.write(_take, params)
 
     @step("repairs.take_attachment", because="the repair lets go of it, whatever it finds")
     async def take_attachment(self, params: TakeAttachment) -> TakenAttachment:
@@ -86,10 +98,40 @@ class RepairActivities:
         await self._db.write(repairs.end_attachment, params.attachment_id, params.op, key=key, whole=params.whole)
 
 
+def _take(session: Session, params: TakeServer) -> TakenServer:
+    server = repairs.take_server(session, params.server_id, params.seen_op, params.op, params.why)
+    if server is None:
+        return TakenServer()
+    taken = _taken(server)
+    return _moving(session, server, taken) if taken.kind == MOVE else taken
+
+
+def _moving(session: Session, server: Server, taken: TakenServer) -> TakenServer:
+    number, new = server.last_attempt, server.moved
+    kept = (server.image_id, server.kernel_id, server.ramdisk_id)
+    images = (new.image_id, new.kernel_id, new.ramdisk_id)
+    return taken.model_copy(
+        update={
+            "moving": Attempt(server_id=server.id, number=number, host=taken.host, keeps=server.attempt),
+            "elsewhere": tuple(
+                Attempt(server_id=server.id, number=claim.attempt, host=claim.host)
+                for claim in claims.of_server(session, server.id)
+                if claim.attempt > server.attempt and not claim.quarantined
+            ),
+            "ran": server.vm_state is VmState.ACTIVE or server.power_state == PowerState.RUNNING,
+            "new_images": tuple(image for image in images if image and image not in kept),
+        }
+    )
+
+
 def _taken(server: Server) -> TakenServer:
     kind = VERB
     if server.task_state is TaskState.DELETING:
         kind = DELETE
+    elif server.task_state in _ENDS:
+        kind = END
+    elif server.move is not None:
+        kind = MOVE
     elif server.vm_state is VmState.BUILDING or server.host is None:
         kind = BOOT
     return TakenServer(
@@ -100,4 +142,5 @@ def _taken(server: Server) -> TakenServer:
         attempt=server.attempt,
         vm_state=server.vm_state,
         task_state=server.task_state,
+        verb=_ENDS.get(server.task_state, "") if server.task_state else "",
     )

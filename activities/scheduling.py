@@ -7,7 +7,7 @@ from typing import Any
 from sqlmodel import Session
 
 from activities.base import step
-from infra.db import boot_queue, hosts, images, servers, settlement
+from infra.db import boot_queue, hosts, images, moves, servers, settlement
 from infra.db import claims as claim_rows
 from infra.db.engine import Database
 from infra.domain.errors import Fenced, NotFound
@@ -22,6 +22,10 @@ class ClaimHost(History):
     attempt: int
     excluded: tuple[str, ...] = ()
     soft_excluded: tuple[str, ...] = ()
+    moving: bool = False
+    """For a move: its number is given out first, and what an administrator asked of the boot no longer counts."""
+    host: str | None = None
+    """The one that an administrator chose for the move."""
 
 
 class ClaimedHost(History):
@@ -95,6 +99,8 @@ class SchedulingActivities:
             Fenced: another verb has taken the server, or the attempt is closed.
         """
         await self._gate.passed(params.server_id)
+        if params.moving:
+            await self._db.write(moves.number, params.server_id, params.op, params.attempt)
         request = await self._db.read(_request, params)
         claimed = await self._scheduler.claim(request, params.attempt)
         explanation = claimed.explanation.model_copy(update={"filters": claimed.explanation.filters})
@@ -115,6 +121,7 @@ def _request(session: Session, params: ClaimHost) -> PlacementRequest:
     server = servers.get(session, params.server_id)
     if server.op != params.op:
         raise Fenced(f"Server {server.id} is being deleted.")
+    server = server.moved
     properties: dict[str, Any] = {}
     if server.image_id:
         try:
@@ -130,7 +137,7 @@ def _request(session: Session, params: ClaimHost) -> PlacementRequest:
         image_properties=properties,
         volume_backed=server.image_id is None,
         availability_zone=zone or None,
-        forced_host=forced or None,
+        forced_host=params.host if params.moving else forced or None,
         excluded_hosts=params.excluded,
         soft_excluded_hosts=params.soft_excluded,
         hints=server.scheduler_hints,

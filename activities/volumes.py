@@ -6,6 +6,7 @@ from typing import Any
 from activities.base import step
 from activities.models import Attempt, VolumeRef
 from infra.domain.errors import BuildAborted, HostRejected, NotFound, Unavailable
+from infra.domain.keys import attachment_key
 from infra.rest.client import RestClient
 from infra.temporal.history import History
 from infra.temporal.sealed import Sealed, Sealer
@@ -24,7 +25,7 @@ class UseVolume(History):
 
 
 def attach_key(attempt: Attempt, attachment_id: str) -> str:
-    return f"{attempt.server_id}/{attempt.number}/attach/{attachment_id}"
+    return attachment_key(attempt.server_id, attempt.number, attachment_id)
 
 
 class AttachedVolume(History):

@@ -46,7 +46,7 @@ from workflows.read_console import ConsoleParams, ReadConsoleLog
 from workflows.verb import DeleteParams, DeleteRequest
 from workflows.volume_work import VolumeWork
 
-HELD_SECONDS = 2.0
+HELD_SECONDS = 10.0
 """How long a verb waits for the run before it, whose row is free already, to close."""
 _NAMESPACE = uuid.UUID("6f1d7d0a-7c59-4f0e-9d34-2f5f0f6b1c55")
 

@@ -137,6 +137,8 @@ class SchedulerSettings(_Group):
     max_attempts: int = 3
     host_down_seconds: float = 30.0
     """A host that has not reported for this long is down."""
+    allow_resize_to_same_host: bool = True
+    """Whether a resize may stay on its host, as in Nova, whose default is the other one."""
     host_subset_size: int = 1
     """Choose at random, seeded by the server's id, among this many of the best hosts."""
     claim_slots: int = 2
@@ -191,6 +193,8 @@ class SchedulerSettings(_Group):
 class LimitSettings(_Group):
     boot_seconds: float = 600.0
     """A boot that is not ACTIVE after this long is undone."""
+    move_seconds: float = 3600.0
+    """A resize, migration, rebuild or evacuation that is not done after this long is undone."""
     building_per_project: int = 500
     """More servers of one project than this are not in BUILD at a time: POST answers 429."""
     building: int = 2000

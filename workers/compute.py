@@ -21,6 +21,7 @@ from activities.hosts import HostActivities
 from activities.hypervisor import HypervisorActivities
 from activities.images import ImageActivities
 from activities.networks import PlugActivities, PortActivities
+from activities.parking import ParkActivities
 from activities.upkeep import UpkeepActivities
 from activities.volumes import ConnectActivities, VolumeActivities
 from infra.compute.attempts import Attempts
@@ -100,6 +101,7 @@ class Host:
             VolumeActivities(rest, sealer),
             ConnectActivities(),
             HypervisorActivities(driver, self.files, attempts, rest),
+            ParkActivities(driver, self.files, copies, attempts),
             DiskCopyActivities(driver, copies, attempts),
             UpkeepActivities(self.upkeep),
         )

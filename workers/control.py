@@ -12,6 +12,7 @@ from activities.conductor import ConductorActivities
 from activities.drift import DriftActivities
 from activities.identity import IdentityActivities
 from activities.image_records import ImageRecordActivities
+from activities.moves import MoveActivities
 from activities.networks import PortActivities
 from activities.records import RecordsActivities
 from activities.repairs import RepairActivities
@@ -70,6 +71,7 @@ def build(
     control = (
         IdentityActivities(identity, sealer),
         RecordsActivities(db, settings.limits, settings.scheduler.pci_alias),
+        MoveActivities(db, settings.scheduler.pci_alias),
         ConductorActivities(db),
         AttachmentActivities(db),
         RepairActivities(db),

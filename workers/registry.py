@@ -9,7 +9,9 @@ from activities.hypervisor import HypervisorActivities
 from activities.identity import IdentityActivities
 from activities.image_records import ImageRecordActivities
 from activities.images import ImageActivities
+from activities.moves import MoveActivities
 from activities.networks import PlugActivities, PortActivities
+from activities.parking import ParkActivities
 from activities.records import RecordsActivities
 from activities.repairs import RepairActivities
 from activities.scheduling import SchedulingActivities
@@ -19,14 +21,19 @@ from activities.volumes import ConnectActivities, VolumeActivities
 from workflows.attach_volume import AttachVolume
 from workflows.boot_server import BootServer
 from workflows.boot_servers import BootServers
+from workflows.confirm_resize import ConfirmResize
 from workflows.create_image import CreateImage
 from workflows.delete_server import DeleteServer
 from workflows.detach_volume import DetachVolume
+from workflows.evacuate_server import EvacuateServer
 from workflows.power_server import PowerServer
 from workflows.read_console import ReadConsoleLog
+from workflows.rebuild_server import RebuildServer
 from workflows.reconcile_host import ReconcileHost
 from workflows.repair_attachment import RepairAttachment
 from workflows.repair_server import RepairServer
+from workflows.resize_server import ResizeServer
+from workflows.revert_resize import RevertResize
 from workflows.volume_work import VolumeWork
 
 WORKFLOWS: tuple[type, ...] = (
@@ -34,6 +41,11 @@ WORKFLOWS: tuple[type, ...] = (
     BootServers,
     DeleteServer,
     PowerServer,
+    RebuildServer,
+    ResizeServer,
+    ConfirmResize,
+    RevertResize,
+    EvacuateServer,
     CreateImage,
     AttachVolume,
     DetachVolume,
@@ -47,6 +59,7 @@ WORKFLOWS: tuple[type, ...] = (
 CONTROL_ACTIVITIES: tuple[type, ...] = (
     IdentityActivities,
     RecordsActivities,
+    MoveActivities,
     ConductorActivities,
     AttachmentActivities,
     RepairActivities,
@@ -66,6 +79,7 @@ HOST_ACTIVITIES: tuple[type, ...] = (
     VolumeActivities,
     ConnectActivities,
     HypervisorActivities,
+    ParkActivities,
     DiskCopyActivities,
     UpkeepActivities,
 )

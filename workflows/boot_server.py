@@ -19,9 +19,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.hosts import AcceptServer, HostActivities
     from activities.hypervisor import HypervisorActivities, SpawnGuest
     from activities.identity import IdentityActivities
-    from activities.images import FetchImage, ImageActivities
     from activities.models import Admitted, Attempt, Instance, PortRef, Requester, VolumeRef
-    from activities.networks import AllocatedPort, AllocatePort, PlugActivities, PlugPort, PlugResult, PortActivities
+    from activities.networks import AllocatedPort, AllocatePort, PortActivities
     from activities.records import (
         CreateServers,
         Held,
@@ -37,6 +36,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.temporal import attributes
     from infra.temporal.history import History
     from workflows import failures, policies
+    from workflows.building import Building, HostRefused
     from workflows.saga import Saga, Stopped, side_by_side
     from workflows.verb import Deletable, Outcome
 
@@ -50,21 +50,14 @@ class BootParams(History):
     boot_seconds: float = 600.0
 
 
-class HostRefused(Exception):
-    """This host can't have the server."""
-
-    def __init__(self, cause: Failure) -> None:
-        super().__init__(cause.message)
-        self.cause = cause
-
-
 @workflow.defn(name="BootServer")
-class BootServer(Deletable):
+class BootServer(Building, Deletable):
     @workflow.init
     def __init__(self, params: BootParams) -> None:
         server_id = params.create.server_ids[0]
         super().__init__(server_id)
         self.params = params
+        self.requester = params.requester
         self.op = params.create.request_id
         self.server = params.admitted
         self.answer = params.admitted
@@ -195,8 +188,8 @@ class BootServer(Deletable):
             instance: Instance = await self.saga.step(ConductorActivities.get_instance, get, policies.RECORD)
             ports = await self.reach(server, attempt)
             images, nics, volumes = await side_by_side(
-                self.fetch_images(server, attempt),
-                self.plug_ports(attempt, instance, ports),
+                self.fetch_images(attempt, server.images),
+                self.plug_ports(attempt, instance.hostname, ports),
                 self.connect_volumes(server, attempt),
             )
             spawn = SpawnGuest(
@@ -222,21 +215,6 @@ class BootServer(Deletable):
             raise HostRefused(failures.cause_of(error)) from error
         return int(spawned.power_state)
 
-    async def fetch_images(self, server: Admitted, attempt: Attempt) -> list[Any]:
-        """Step 8."""
-        return await side_by_side(
-            *(
-                self.saga.step(
-                    ImageActivities.fetch,
-                    FetchImage(attempt=attempt, image_id=image_id, **self.sealed_token()),
-                    policies.HOST_COPY,
-                    host=attempt.host,
-                    undo=policies.HOST_UNDO,
-                )
-                for image_id in server.images
-            )
-        )
-
     async def reach(self, server: Admitted, attempt: Attempt) -> list[AllocatedPort]:
         """Step 6, by the first half of step 9: what the host is asked for first also says that it is there. None of it
         leaves anything on the host, so that one that does not answer owes nothing."""
@@ -258,21 +236,6 @@ class BootServer(Deletable):
                     undo=policies.REST_UNDO,
                 )
                 for port in server.ports
-            )
-        )
-
-    async def plug_ports(self, attempt: Attempt, instance: Instance, ports: list[AllocatedPort]) -> list[PlugResult]:
-        """Step 9, on the host."""
-        return await side_by_side(
-            *(
-                self.saga.step(
-                    PlugActivities.plug,
-                    PlugPort(attempt=attempt, hostname=instance.hostname, port_id=port.port_id, nic=port.nic),
-                    policies.HOST_CALL,
-                    host=attempt.host,
-                    undo=policies.HOST_UNDO,
-                )
-                for port in ports
             )
         )
 
@@ -336,10 +299,6 @@ class BootServer(Deletable):
         if failures.is_unsure(error):
             held = Withdrawn(server_id=self.server_id, op=self.op, project_id=self.params.create.project_id)
             await self.saga.persist(RecordsActivities.withdraw, held, policies.UNDO_RECORD)
-
-    def sealed_token(self) -> dict[str, Any]:
-        requester = self.params.requester
-        return {"token": requester.token, "token_server_id": requester.token_server_id}
 
 
 def port_of(requested: PortRef, attempt: Attempt) -> PortRef:

@@ -13,19 +13,15 @@ from temporalio.exceptions import ActivityError, ApplicationError
 with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import DestroyGuest, HypervisorActivities
     from activities.images import FetchImage, ImageActivities
-    from activities.models import Attempt, PortRef, VolumeRef
+    from activities.models import NO_TOKEN, Attempt, PortRef, VolumeRef
     from activities.networks import AllocatePort, PlugActivities, PlugPort, PortActivities
     from activities.records import Held, OweCleanup, RecordsActivities, Remains
     from activities.scheduling import SchedulingActivities, ServerRef
     from activities.volumes import UseVolume, VolumeActivities
     from infra.temporal import attributes
-    from infra.temporal.sealed import Sealed
     from workflows import failures, policies
     from workflows.saga import Saga, side_by_side
     from workflows.verb import Deletable, DeleteParams, DeleteRequest, Outcome
-
-# The services take the worker's own token for an undo; the field stays in the params that do and undo share.
-_NO_TOKEN: dict[str, Any] = {"token": Sealed(key_id="", nonce="", ciphertext=""), "token_server_id": ""}
 
 
 class HostGone(Exception):
@@ -69,6 +65,11 @@ class DeleteServer(Deletable):
 
     async def remove(self, remains: Remains) -> None:
         workflow.upsert_search_attributes([attributes.PHASE.value_set("deleting")])
+        for other in remains.others:
+            try:
+                await self.remove_from_host(remains, other)
+            except HostGone as gone:
+                await self.owe(other, str(gone))
         if remains.host is not None:
             attempt = Attempt(server_id=self.server_id, number=remains.attempt, host=remains.host)
             try:
@@ -97,7 +98,7 @@ class DeleteServer(Deletable):
             ),
             *(
                 self.on_host(
-                    ImageActivities.release, FetchImage(attempt=attempt, image_id=image_id, **_NO_TOKEN), attempt
+                    ImageActivities.release, FetchImage(attempt=attempt, image_id=image_id, **NO_TOKEN), attempt
                 )
                 for image_id in remains.images
             ),
@@ -107,11 +108,11 @@ class DeleteServer(Deletable):
         """Ports and volumes, at their services: the guest is gone."""
 
         async def port(ref: PortRef) -> None:
-            params = AllocatePort(attempt=attempt, port=ref, **_NO_TOKEN)
+            params = AllocatePort(attempt=attempt, port=ref, **NO_TOKEN)
             await self.saga.persist(PortActivities.deallocate, params, policies.REST_UNDO)
 
         async def volume(ref: VolumeRef) -> None:
-            params = UseVolume(attempt=attempt, volume=ref, **_NO_TOKEN)
+            params = UseVolume(attempt=attempt, volume=ref, **NO_TOKEN)
             await self.saga.persist(VolumeActivities.detach, params, policies.REST_UNDO)
             if ref.delete_on_termination:
                 await self.saga.persist(VolumeActivities.delete, params, policies.REST_UNDO)

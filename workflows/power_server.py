@@ -14,7 +14,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import HypervisorActivities, PowerGuest, SpawnGuest
     from activities.images import FindImage, ImageActivities
     from activities.models import Attempt, VolumeRef
-    from activities.networks import PlugActivities, PlugPort
+    from activities.networks import AllocatedPort, PlugActivities, PlugPort
     from activities.records import BeginVerb, BegunVerb, EndVerb, RecordsActivities
     from activities.volumes import ConnectActivities, VolumeActivities
     from infra.domain.server import Verb, VmState
@@ -79,8 +79,8 @@ class PowerServer(Deletable):
         record: GuestRecord = await self.saga.step(ConductorActivities.get_guest, get, policies.RECORD)
         images, nics, volumes = await side_by_side(
             side_by_side(*(self.find_image(attempt, image) for image in record.images)),
-            side_by_side(*(self.plug(attempt, record.instance.hostname, nic) for nic in record.nics)),
-            side_by_side(*(self.connect(attempt, volume) for volume in record.volumes)),
+            side_by_side(*(self.plug(attempt, record.instance.hostname, port) for port in record.devices.ports)),
+            side_by_side(*(self.connect(attempt, volume) for volume in record.devices.volumes)),
         )
         guest = SpawnGuest(
             attempt=attempt, instance=record.instance, images=tuple(images), nics=tuple(nics), volumes=tuple(volumes)
@@ -91,8 +91,8 @@ class PowerServer(Deletable):
         find = FindImage(attempt=attempt, image_id=image.image_id, disk_format=image.disk_format)
         return await self.saga.step(ImageActivities.find, find, policies.HOST_CALL, host=attempt.host)
 
-    async def plug(self, attempt: Attempt, hostname: str, nic: dict[str, Any]) -> Any:
-        plug = PlugPort(attempt=attempt, hostname=hostname, port_id=nic["port_id"], nic=nic)
+    async def plug(self, attempt: Attempt, hostname: str, port: AllocatedPort) -> Any:
+        plug = PlugPort(attempt=attempt, hostname=hostname, port_id=port.port_id, nic=port.nic)
         return await self.saga.run(PlugActivities.plug, plug, policies.HOST_CALL, host=attempt.host)
 
     async def connect(self, attempt: Attempt, volume: VolumeRef) -> Any:

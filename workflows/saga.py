@@ -156,17 +156,27 @@ class Saga:
                 await self._tell_stuck(None)
             return result
 
-    async def unwind(self, attempt: Attempt | None, to: int = 0) -> None:
+    def discard(self, to: int) -> None:
+        """What was registered since ``to`` is not undone."""
+        del self._undos[to:]
+
+    async def unwind(self, attempt: Attempt | None, to: int = 0, owing: set[str] | None = None) -> set[str]:
         """Undo what was registered since ``to``, last first; returns when all of it is undone, or owed.
 
         Where the host of ``attempt`` can't do an undo in its time, it owes the clean-up of that attempt: what the
         guest may still use stays taken until then. ``attempt`` None: nothing is owed, the undo is waited for, since
         a debt would take the whole guest with it.
+
+        Args:
+            owing: hosts that owe something already, in an earlier part of the same unwind.
+
+        Returns:
+            The hosts that owe something: nothing more is asked of them, and what is kept for them is not given back.
         """
-        owed = False
+        owing = set() if owing is None else owing
         while len(self._undos) > to:
             undo = self._undos[-1]
-            if owed and not undo.always:
+            if not undo.always and (undo.host in owing or (undo.host is None and owing)):
                 pass
             elif undo.swept:
                 await self._try(undo)
@@ -176,9 +186,12 @@ class Saga:
                 try:
                     await self.run(undo.do, undo.params, undo.policy, host=undo.host, note="undo")
                 except ActivityError as error:
-                    owed = True
-                    await self._owe(attempt, f"{info(undo.do).name}: {failures.cause_of(error).message}")
+                    host = undo.host or attempt.host
+                    owing.add(host)
+                    debtor = attempt.model_copy(update={"host": host})
+                    await self._owe(debtor, f"{info(undo.do).name}: {failures.cause_of(error).message}")
             self._undos.pop()
+        return owing
 
     async def _try(self, undo: Undo) -> None:
         try:

@@ -24,7 +24,7 @@ def server_spec(request: CreateServerRequest, context: Context, settings: Settin
         Forbidden: it names a host, and the caller is no administrator.
     """
     wanted = request.server
-    _check_user_data(wanted.user_data, settings.limits.user_data_bytes)
+    check_user_data(wanted.user_data, settings.limits.user_data_bytes)
     image_id = canonical(wanted.image) if wanted.image else None
     devices = from_v1(wanted.block_device_mapping or [])
     if wanted.block_device_mapping_v2:
@@ -43,7 +43,7 @@ def server_spec(request: CreateServerRequest, context: Context, settings: Settin
         security_groups=tuple(dict.fromkeys(group.name for group in wanted.security_groups or ())),
         metadata=wanted.metadata,
         user_data=wanted.user_data,
-        admin_password=wanted.admin_password or _password(),
+        admin_password=wanted.admin_password or password(),
         config_drive=bool(wanted.config_drive),
         availability_zone=zone,
         host=host,
@@ -59,7 +59,8 @@ def server_spec(request: CreateServerRequest, context: Context, settings: Settin
     )
 
 
-def _check_user_data(text: str | None, most: int) -> None:
+def check_user_data(text: str | None, most: int) -> None:
+    """Raises BadRequest if it is too long."""
     if text is not None and len(text) > most:
         raise BadRequest(f"User data too large. It must be no larger than {most} bytes.")
 
@@ -107,7 +108,8 @@ def _placement(wanted: CreateServer, context: Context) -> tuple[str | None, str 
     return zone or None, forced[0] if forced else None
 
 
-def _password() -> str:
+def password() -> str:
+    """A new one, for whom it matters: no guest is told."""
     while True:
         password = "".join(secrets.choice(_ALPHABET) for _ in range(_PASSWORD_LENGTH))
         if any(c.isdigit() for c in password) and any(c.islower() for c in password):

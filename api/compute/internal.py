@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from api.auth import ServiceDep
 from api.deps import ServicesDep
-from infra.db import debts, hosts, servers, settlement
+from infra.db import debts, hosts, moves, servers, settlement
 from infra.domain.errors import NotFound
 from infra.domain.host import HostReport
 from infra.temporal.sealed import Sealed
@@ -71,8 +71,8 @@ async def pay(name: str, server_id: str, attempt: int, context: ServiceDep, serv
 @router.get("/servers/{server_id}/user-data")
 async def user_data(server_id: str, context: ServiceDep, services: ServicesDep) -> dict[str, str]:
     """The server's user data, base64 as the user sent it."""
-    sealed = await services.db.read(servers.sealed_user_data, server_id)
     server = await services.db.read(servers.get, server_id)
+    sealed = await services.db.read(moves.user_data, server)
     if sealed is None:
         raise NotFound(f"Instance {server_id} has no user data.")
     # Servers of one request share what was sealed once, to the id of the first.

@@ -42,8 +42,3 @@ async def remote_consoles(server: ChangeableServer) -> None:
 @router.get("/servers/{server_id}/migrations")
 async def migrations_of(server: ReadableServer, context: AdminDep) -> dict[str, Any]:
     return {"migrations": []}
-
-
-@router.get("/os-migrations")
-async def migrations(context: AdminDep) -> dict[str, Any]:
-    return {"migrations": []}

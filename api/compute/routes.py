@@ -13,6 +13,7 @@ from api.compute import (
     keypairs,
     limits,
     metadata,
+    migrations,
     network_views,
     odds,
     placement,
@@ -53,6 +54,7 @@ RESOURCES = (
     server_groups,
     image_proxy,
     placement,
+    migrations,
     usages,
     odds,
 )

@@ -1,7 +1,6 @@
 """``POST /servers/{id}/action`` (Compute API reference, "Servers - run an action")."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request, Response
@@ -9,37 +8,26 @@ from fastapi.responses import JSONResponse
 from pydantic import Field, model_validator
 
 from api import start
-from api.auth import Context, MemberDep
-from api.compute import group_actions, image_actions
+from api.auth import MemberDep
+from api.compute import group_actions, image_actions, move_actions
+from api.compute.action import Action
 from api.compute.common import Locked, NotImplementedHere, OwnServer, empty
 from api.compute.group_actions import GroupArgument
 from api.compute.wire import Integer, Printable, Wire, json_body, parse
-from api.deps import Services, ServicesDep
+from api.deps import ServicesDep
 from infra.db import server_details
-from infra.domain.errors import BadRequest, Forbidden
-from infra.domain.server import Server, Verb, VmState
+from infra.domain.errors import BadRequest
+from infra.domain.server import Verb, VmState
 
 router = APIRouter()
 _LOCK_REASONS = 73
 _MISSING = (
     *("addFixedIp", "removeFixedIp", "addFloatingIp", "removeFloatingIp"),
-    *("changePassword", "confirmResize", "evacuate", "forceDelete", "injectNetworkInfo"),
-    *("migrate", "os-getRDPConsole", "os-getSerialConsole", "os-getSPICEConsole", "os-getVNCConsole"),
-    *("os-migrateLive", "rebuild", "rescue", "resetNetwork", "resize", "restore", "revertResize", "shelve"),
+    *("changePassword", "forceDelete", "injectNetworkInfo"),
+    *("os-getRDPConsole", "os-getSerialConsole", "os-getSPICEConsole", "os-getVNCConsole"),
+    *("os-migrateLive", "rescue", "resetNetwork", "restore", "shelve"),
     *("shelveOffload", "trigger_crash_dump", "unrescue", "unshelve"),
 )
-
-
-@dataclass(frozen=True)
-class Action:
-    """One action, its argument not looked at yet."""
-
-    name: str
-    argument: Any
-    server: Server
-    context: Context
-    services: Services
-    version: int
 
 
 class Reboot(Wire):
@@ -82,8 +70,7 @@ async def act(request: Request, server: OwnServer, context: MemberDep, found: Se
 
 
 async def _power(action: Action) -> Response:
-    if action.argument not in (None, {}, ""):
-        raise BadRequest(f"Invalid input for field/attribute {action.name}: it takes no argument.")
+    action.takes_no_argument()
     await start.run_verb(action.services, action.context, action.server, _VERBS[action.name])
     return empty(202)
 
@@ -127,8 +114,7 @@ async def _unlock(action: Action) -> Response:
 
 
 async def _reset_state(action: Action) -> Response:
-    if not action.context.is_admin:
-        raise Forbidden("Policy doesn't allow os_compute_api:os-admin-actions:reset_state to be performed.")
+    action.requires_admin("os-admin-actions:reset_state")
     state = VmState(parse(ResetState, action.argument, action.version).state)
     await action.services.db.write(server_details.reset_state, action.server.id, state)
     return empty(202)
@@ -165,5 +151,6 @@ _ACTIONS: dict[str, Callable[[Action], Awaitable[Response]]] = {
     "os-resetState": _reset_state,
     "addSecurityGroup": _add_group,
     "removeSecurityGroup": _remove_group,
+    **move_actions.ACTIONS,
 }
 _ALLOWED_WHEN_LOCKED = ("lock", "unlock", "os-getConsoleOutput")

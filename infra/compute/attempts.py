@@ -3,6 +3,9 @@
 An activity that ended for its workflow may still run on the host. So an undo first closes the attempt here, for good
 and on disk, then takes the server's lock, then removes; a do takes the same lock and checks before each effect and
 after the last that its attempt is open.
+
+Closing an attempt closes those before it, but for one that stays: a server that moves on its host has two, and
+either may have to go while the other lives.
 """
 
 import errno
@@ -11,7 +14,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -34,37 +37,49 @@ class Attempts:
         self._reserve = directory / "reserve"
         self._keep_reserve()
 
-    def closed_through(self, server_id: str) -> int:
-        """The highest attempt that is closed here; lower ones are closed with it. 0: none."""
-        try:
-            return int(json.loads(self._file(server_id).read_bytes())["closed_through"])
-        except FileNotFoundError:
-            return 0
+    def is_closed(self, server_id: str, attempt: int) -> bool:
+        through, kept = self._closed(server_id)
+        return attempt <= through and attempt not in kept
 
     def check(self, server_id: str, attempt: int) -> None:
         """Raises Fenced if the attempt is closed."""
-        if attempt <= self.closed_through(server_id):
+        if self.is_closed(server_id, attempt):
             raise Fenced(f"Attempt {attempt} at server {server_id} was closed on this host.")
 
-    def close(self, server_id: str, attempt: int) -> None:
-        """Close this attempt and all before it, durably; returns after the file is on disk."""
+    def close(self, server_id: str, attempt: int, keep: Collection[int] = ()) -> None:
+        """Close this attempt and all before it, durably; returns after the file is on disk.
+
+        Args:
+            keep: earlier attempts that stay open, where they are: what is closed is never opened again.
+        """
         with self._guard:
-            if attempt <= self.closed_through(server_id):
+            through, kept = self._closed(server_id)
+            stay = {one for one in keep if one < attempt and (one > through or one in kept)}
+            after = max(through, attempt), {one for one in kept if one > attempt} | stay
+            if after == (through, kept):
                 return
             file = self._file(server_id)
             try:
-                self._write(file, attempt)
+                self._write(file, *after)
             except OSError as error:
                 if error.errno != errno.ENOSPC:
                     raise
                 self._reserve.unlink(missing_ok=True)
-                self._write(file, attempt)
+                self._write(file, *after)
             self._keep_reserve()
 
-    def _write(self, file: Path, attempt: int) -> None:
+    def _closed(self, server_id: str) -> tuple[int, set[int]]:
+        """The highest attempt that is closed here, 0 for none; and those before it that are open all the same."""
+        try:
+            found = json.loads(self._file(server_id).read_bytes())
+        except FileNotFoundError:
+            return 0, set()
+        return int(found["closed_through"]), {int(one) for one in found.get("kept", ())}
+
+    def _write(self, file: Path, through: int, kept: set[int]) -> None:
         draft = file.with_suffix(".new")
         with draft.open("w") as out:
-            json.dump({"closed_through": attempt}, out)
+            json.dump({"closed_through": through, "kept": sorted(kept)}, out)
             out.flush()
             os.fsync(out.fileno())
         draft.replace(file)
@@ -108,9 +123,9 @@ class Attempts:
             yield
 
     @contextmanager
-    def undoing(self, server_id: str, attempt: int) -> Iterator[None]:
+    def undoing(self, server_id: str, attempt: int, keep: Collection[int] = ()) -> Iterator[None]:
         """Around a removal: the attempt closed, then the server's lock."""
-        self.close(server_id, attempt)
+        self.close(server_id, attempt, keep)
         with self.lock(server_id):
             yield
 

@@ -1,8 +1,9 @@
-"""A server's disk files on its host: overlays over cached images, empty disks, config drives.
+"""A server's disk files on its host: overlays over cached images, their copies, empty disks, config drives.
 
 Each appears whole under its name or not at all. Callers give the paths, which hold the server's id and attempt.
 """
 
+import subprocess
 from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
@@ -17,6 +18,8 @@ from infra.domain.errors import BuildAborted, HostRejected
 # cloud-init takes the newest of these that it knows.
 _VERSIONS = ("2015-10-15", "2018-08-27", "latest")
 _LABEL = "config-2"
+_POLL_SECONDS = 0.2
+Heartbeat = Callable[[], None]
 
 
 def create_overlay(path: Path, base: Path, base_format: str, size_bytes: int) -> None:
@@ -35,6 +38,42 @@ def create_overlay(path: Path, base: Path, base_format: str, size_bytes: int) ->
     # A qcow2 overlay ends on a sector; what a raw base lacks of it reads as zeros.
     size = -(-(size_bytes or base_bytes) // 512) * 512
     _create(path, lambda part: part.write_bytes(qcow2.empty(size, base.absolute(), base_format)))
+
+
+def create_copy(path: Path, source: Path, size_bytes: int, beat: Heartbeat) -> None:
+    """Make ``path`` a qcow2 disk with what the disk ``source`` holds, grown to ``size_bytes`` where that is more.
+
+    Does nothing when the file is there. Nobody may write to ``source`` meanwhile.
+
+    Args:
+        beat: called again and again; what it raises ends the copy.
+
+    Raises:
+        HostRejected: no room, or the file can't be written.
+    """
+
+    def copy(part: Path) -> None:
+        _run(beat, "cp", "--sparse=always", "--reflink=auto", str(source), str(part))
+        if qcow2.virtual_size(part) < size_bytes:
+            _run(beat, "qemu-img", "resize", "-q", "-f", "qcow2", str(part), str(size_bytes))
+
+    _create(path, copy)
+
+
+def _run(beat: Heartbeat, *command: str) -> None:
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as run:
+        try:
+            while True:
+                try:
+                    _, errors = run.communicate(timeout=_POLL_SECONDS)
+                    break
+                except subprocess.TimeoutExpired:
+                    beat()
+        except BaseException:
+            run.kill()
+            raise
+    if run.returncode != 0:
+        raise OSError(run.returncode, f"{command[0]} failed: {errors.decode(errors='replace').strip()[-200:]}")
 
 
 def create_blank(path: Path, size_bytes: int) -> None:
@@ -78,10 +117,12 @@ def _create(path: Path, write: Callable[[Path], object], *, replace: bool = Fals
         part.touch(mode=0o600)
         write(part)
         part.replace(path)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-        raise HostRejected(f"The host can't write the disk: {error.strerror}") from error
+        if isinstance(error, OSError):
+            raise HostRejected(f"The host can't write the disk: {error.strerror}") from error
+        raise
 
 
 def _write_iso(part: Path, content: dict[str, bytes]) -> None:

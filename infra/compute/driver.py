@@ -128,6 +128,14 @@ class Driver(Protocol):
         """
         ...
 
+    def definition(self, server_id: str) -> str:
+        """How a guest is defined for its next start, disks that it got since its boot included, for ``restore``."""
+        ...
+
+    def restore(self, server_id: str, definition: str) -> None:
+        """Make a domain known again, off, exactly as it was; one that is defined is left alone."""
+        ...
+
     def copy_disk(self, server_id: str, device: str, target: Path, heartbeat: Callable[[], None]) -> None:
         """Write what the disk ``device`` holds at one moment to ``target``: qcow2, and whole by itself.
 

@@ -147,6 +147,18 @@ class FakeDriver:
                 self._save_disks(domain, tuple(disk for disk in domain.guest.disks if not _same(disk, serial)))
         self.fault("detach_disk", "after")
 
+    def definition(self, server_id: str) -> str:
+        self.fault("definition", "before")
+        with self._lock:
+            return self._domain(server_id).guest.model_dump_json()
+
+    def restore(self, server_id: str, definition: str) -> None:
+        self.fault("restore", "before")
+        with self._lock:
+            if server_id not in self._domains:
+                self._save(_Domain(guest=Guest.model_validate_json(definition)))
+        self.fault("restore", "after")
+
     def copy_disk(self, server_id: str, device: str, target: Path, heartbeat: Callable[[], None]) -> None:
         """An empty disk: nothing has ever been written to one of these."""
         self.fault("copy_disk", "before")

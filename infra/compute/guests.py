@@ -1,14 +1,15 @@
 """A server's files on its host, and the guest that is made of them.
 
 ``<directory>/<server>/``: ``disk.<attempt>`` (overlay over the cached image), ``config.<attempt>`` (config drive),
-``guest.<attempt>.json`` (what the metadata service tells it) and ``console.log``. File names hold the attempt, so that
-an undo that comes late removes what its own attempt made and nothing else.
+``guest.<attempt>.json`` (what the metadata service tells it), ``parked.<attempt>`` and ``console.log``. File names hold
+the attempt, so that an undo that comes late removes what its own attempt made and nothing else.
 """
 
 import base64
 import binascii
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ CONSOLE_BYTES = 100 * 1024
 KERNEL_ARGUMENTS = "root=/dev/vda console=tty0 console=ttyS0 no_timer_check"
 """``no_timer_check``: a guest on a starved CPU under TCG panics without it now and then."""
 CONFIG_DRIVE_DEVICE = "vdz"
-_FILE = re.compile(r"(?:disk|config|guest)\.(\d+)(?:\.json)?(?:\.part)?")
+_FILE = re.compile(r"(?:disk|config|guest|parked)\.(\d+)(?:\.json)?(?:\.part)?")
 
 
 class InstanceSpec(BaseModel):
@@ -193,14 +194,23 @@ class GuestFiles:
             return text
         return "".join(text.splitlines(keepends=True)[-lines:]) if lines > 0 else ""
 
-    def remove(self, server_id: str, attempt: int) -> None:
-        """Delete the files of this attempt and those before it; with the last of them the server's folder."""
+    def parked(self, server_id: str, attempt: int) -> Path:
+        """Where an attempt's definition is kept while the hypervisor has none of it."""
+        return self._directory / server_id / f"parked.{attempt}"
+
+    def disk(self, server_id: str, attempt: int) -> Path:
+        return self._directory / server_id / f"disk.{attempt}"
+
+    def carry(self, server_id: str, attempt: int, source: Path, size_gb: int, beat: disks.Heartbeat) -> None:
+        """Make an attempt's root disk of a disk that nobody writes to, with ``size_gb`` (0: its own size)."""
+        disks.create_copy(self.disk(server_id, attempt), source, size_gb * GIB, beat)
+
+    def remove(self, server_id: str, closed: Callable[[int], bool]) -> None:
+        """Delete the files of the attempts that are closed; with the last of them the server's folder."""
         folder = self._directory / server_id
-        for number in self.attempts(server_id):
-            if number <= attempt:
-                for name in (f"disk.{number}", f"config.{number}"):
-                    disks.remove(folder / name)
-                disks.remove(folder / f"guest.{number}.json")
+        for number in filter(closed, self.attempts(server_id)):
+            for name in (f"disk.{number}", f"config.{number}", f"guest.{number}.json", f"parked.{number}"):
+                disks.remove(folder / name)
         if folder.exists() and not self.attempts(server_id):
             for rest in folder.iterdir():
                 rest.unlink()
@@ -233,8 +243,10 @@ class GuestFiles:
         """The root disk as ``vda``, then the volumes: those with a name of their own first keep it."""
         made: list[Disk] = []
         if spec.image_id is not None:
-            path, source = self._directory / spec.server_id / f"disk.{spec.attempt}", images[spec.image_id]
-            disks.create_overlay(path, source.path, source.format, spec.disk_gb * GIB)
+            # Without its image the disk is there: it was carried over from another attempt.
+            path, source = self.disk(spec.server_id, spec.attempt), images.get(spec.image_id)
+            if source is not None:
+                disks.create_overlay(path, source.path, source.format, spec.disk_gb * GIB)
             made.append(Disk(path=path, format="qcow2", device="vda", serial=spec.server_id[:20], boot_index=0))
         boots = sorted(volumes, key=lambda volume: (volume.boot_index != 0, volume.device is None))
         taken = {disk.device for disk in made} | {

@@ -46,6 +46,12 @@ def size_of(path: Path, disk_format: str) -> int:
     return int(size)
 
 
+def virtual_size(path: Path) -> int:
+    """Bytes of the disk in a qcow2 file that was written here, whatever it is an overlay of."""
+    with path.open("rb") as file:
+        return int(_COMMON.unpack(file.read(_COMMON.size))[-1])
+
+
 def empty(size: int, backing: Path | None = None, backing_format: str = "raw") -> bytes:
     """The content of an empty disk of ``size`` bytes, over the file ``backing`` where one is given.
 

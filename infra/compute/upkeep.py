@@ -12,10 +12,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from infra.compute.attempts import EVERY, Attempts
+from infra.compute.attempts import Attempts
 from infra.compute.copies import DiskCopies
 from infra.compute.driver import Driver
 from infra.compute.guests import GuestFiles
+from infra.compute.parking import Parking
 from infra.domain.errors import KilonovaError
 from infra.image.host_cache import HostCache
 from infra.network.backend import NetworkBackend
@@ -71,6 +72,7 @@ class Upkeep:
         self._copies = copies
         self._cache = cache
         self._attempts = attempts
+        self._parking = Parking(driver, files, attempts)
         self._rest = rest
         self._path = f"/compute/internal/hosts/{self._name}"
 
@@ -170,10 +172,14 @@ class Upkeep:
         if entry is None:
             self._remove(server_id, max(attempts, default=0))
             return [f"Removed all that server {server_id} had here, which should not be on this host."]
-        if any(attempt < entry["attempt"] for attempt in attempts):
-            self._remove(server_id, entry["attempt"] - 1)
-            return [f"Removed earlier attempts at server {server_id}, which is here in attempt {entry['attempt']}."]
-        if entry["task_state"] is not None:
+        live, held = set(entry["attempts"]), entry["task_state"] is not None
+        # What is later than all that should be here may be what a verb is making.
+        dead = {one for one in attempts - live if one < max(live) or not held}
+        if dead:
+            self._remove(server_id, max(dead))
+            here = ", ".join(str(one) for one in sorted(live))
+            return [f"Removed other attempts at server {server_id}, which is here in attempt {here}."]
+        if held:
             return []
         stray = set(self._network.plugged().get(server_id, [])) - set(entry["ports"])
         with self._attempts.lock(server_id):
@@ -195,7 +201,14 @@ class Upkeep:
         if entry["task_state"] is not None:
             return []
         kept = [image_id for image_id in entry["images"] if self._cache.keep(image_id, server_id)]
-        return [f"Noted that server {server_id} uses image {image_id}." for image_id in kept]
+        used = {image_id for image_id in self._cache.images() if server_id in self._cache.references(image_id)}
+        stray = sorted(used - set(entry["images"]))
+        for image_id in stray:
+            self._cache.release(image_id, server_id)
+        return [
+            *(f"Noted that server {server_id} uses image {image_id}." for image_id in kept),
+            *(f"Noted that server {server_id} does not use image {image_id}." for image_id in stray),
+        ]
 
     def _guests(self) -> list[Guest]:
         return [
@@ -209,21 +222,32 @@ class Upkeep:
         ]
 
     def _remove(self, server_id: str, attempt: int, ports: Sequence[str] = ()) -> None:
-        """Remove an attempt and those before it; all of the server where no later one lives here, else ``ports``.
+        """Remove an attempt and those before it, but for what should be here; all of the server where nothing else
+        should be, otherwise ``ports``.
 
-        Asked under the server's lock: what comes to this host later waits for it.
+        Asked again under the server's lock: what comes to this host later waits for it.
         """
         log.info("Removing attempt %d at server %s from this host.", attempt, server_id)
-        with self._attempts.undoing(server_id, attempt):
-            entry = self._rest.blocking(self._expected()).get(server_id)
-            current = entry["attempt"] if entry is not None else None
-            state = self._driver.state(server_id)
-            if state is None or state.attempt <= attempt:
-                self._driver.destroy(server_id)
-            self._files.remove(server_id, EVERY if current is None else attempt)
-            last = current is None or current <= attempt
+        with self._attempts.undoing(server_id, attempt, _live(self._entry(server_id)) - {attempt}):
+            entry = self._entry(server_id)
+            live = _live(entry)
+            self._parking.remove_closed(server_id)
+            if not live:
+                self._files.remove(server_id, lambda _: True)
+            last = live <= {attempt}
             for port_id in self._network.plugged().get(server_id, []) if last else ports:
                 self._network.unplug(server_id, port_id)
-            if last:
-                for image_id in self._cache.images():
+            # What a verb is making may need an image that the row does not name yet.
+            if last or entry is None or entry["task_state"] is None:
+                used = set() if last or entry is None else set(entry["images"])
+                for image_id in set(self._cache.images()) - used:
                     self._cache.release(image_id, server_id)
+
+    def _entry(self, server_id: str) -> dict[str, Any] | None:
+        """What the control plane has of a server on this host."""
+        return self._rest.blocking(self._expected()).get(server_id)
+
+
+def _live(entry: dict[str, Any] | None) -> set[int]:
+    """The attempts at a server that should be here."""
+    return set(entry["attempts"]) if entry is not None else set()

@@ -106,6 +106,15 @@ def release_all(session: Session, server_id: str) -> list[Claim]:
     return held
 
 
+def pass_on(session: Session, server_id: str, attempt: int, to_attempt: int, properties: dict[str, str]) -> None:
+    """What an attempt holds is a later one's on the same host, whose image has these properties; close the first."""
+    _lock_server(session, server_id)
+    _close(session, server_id, attempt)
+    held = get(session, server_id, attempt)
+    if held is not None:
+        session.execute(_where(update(ClaimRow), held).values(attempt=to_attempt, image_properties=properties))
+
+
 def quarantine(session: Session, server_id: str, attempt: int) -> Claim | None:
     """Close an attempt, but keep its room: the host could not confirm that the guest is gone.
 

@@ -78,13 +78,14 @@ def _over(server: Server | None, host: str) -> bool:
     """Nothing of the server should be on this host, and nobody is about to change that."""
     if server is None or server.vm_state is VmState.DELETED:
         return True
-    return not _held(server) and server.host != host
+    return not _held(server) and host not in (server.host, server.kept[0] if server.kept else None)
 
 
 def _claims(session: Session, host: str, owing: set[str]) -> Iterator[str]:
     for claim in claims.of_host(session, host):
         server = servers.find(session, claim.server_id)
-        stale = server is not None and not _held(server) and claim.attempt != server.attempt
+        live = {(server.host, server.attempt), server.kept} if server is not None else set()
+        stale = server is not None and not _held(server) and (claim.host, claim.attempt) not in live
         if claim.server_id not in owing and (stale or _over(server, host)):
             claims.release(session, claim.server_id, claim.attempt)
             yield f"Gave back what attempt {claim.attempt} at server {claim.server_id} had claimed of host {host}."

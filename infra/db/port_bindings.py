@@ -10,8 +10,10 @@ from typing import Any
 from sqlmodel import Session, select
 
 from infra.db import idempotency, networks, ports, subnets
+from infra.db.network_rows import touch
 from infra.db.tables.network import PortRow
 from infra.domain.errors import Conflict
+from infra.domain.keys import port_key
 from infra.domain.network import NetworkQuota, NewPort, Nic, NicAddress, Port, Subnet
 
 _UNBOUND: dict[str, Any] = {"device_id": "", "device_owner": "", "host": "", "binding_profile": {}, "status": "DOWN"}
@@ -71,10 +73,20 @@ def delete(session: Session, port_id: str, key: str | None) -> None:
         ports.delete(session, port_id)
 
 
-def of_attempt(session: Session, host: str, server_id: str, attempt: int) -> list[str]:
-    """Ports that attempts up to this one bound to a host for a server, by id."""
+def of_attempt(session: Session, host: str, server_id: str, attempt: int, *, but: int | None = None) -> list[str]:
+    """Ports that attempts up to this one, ``but`` one that lives, bound to a host for a server, by id."""
     query = select(PortRow).where(PortRow.device_id == server_id, PortRow.host == host, PortRow.bound_by != "")
-    return sorted(row.id for row in session.exec(query) if idempotency.attempt_of(row.bound_by)[1] <= attempt)
+    numbers = {row.id: idempotency.attempt_of(row.bound_by)[1] for row in session.exec(query)}
+    return sorted(port_id for port_id, number in numbers.items() if number <= attempt and number != but)
+
+
+def hand_over(session: Session, server_id: str, old_host: str, host: str, attempt: int) -> None:
+    """What a server has on a host is another attempt's now, there or elsewhere, with its addresses."""
+    query = select(PortRow).where(PortRow.device_id == server_id, PortRow.host == old_host, PortRow.bound_by != "")
+    for row in session.exec(query):
+        row.host, row.bound_by = host, port_key(server_id, attempt, row.id)
+        touch(row)
+        session.add(row)
 
 
 def unbind(session: Session, port_id: str) -> None:

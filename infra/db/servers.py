@@ -16,6 +16,7 @@ from infra.db.tables.servers import LIVING, STUCK, ActionRow, ServerRow, UserDat
 from infra.db.types import now
 from infra.domain.errors import Conflict, NotFound
 from infra.domain.flavor import Flavor
+from infra.domain.move import Move
 from infra.domain.server import (
     BlockDevice,
     Fault,
@@ -42,6 +43,7 @@ _SAME = [
     "power_state",
     "host",
     "attempt",
+    "last_attempt",
     "reservation_id",
     "launch_index",
     "availability_zone",
@@ -65,11 +67,16 @@ _SAME = [
 _SERVER = table_of(ServerRow)
 _BY_ID = Lookup(ServerRow, "id")
 _USER_DATA = Lookup(UserDataRow, "server_id")
+
+
+def _held_of(name: str) -> Any:
+    """By the flavor, and by a move from it or to it."""
+    more = func.coalesce(_SERVER.c.move[f"more_{name}"].as_integer(), 0)
+    return func.coalesce(func.sum(_SERVER.c.flavor[name].as_integer() + more), 0).label(name)
+
+
 _USAGE = (
-    select(
-        func.count().label("servers"),
-        *(func.coalesce(func.sum(_SERVER.c.flavor[name].as_integer()), 0).label(name) for name in ("vcpus", "ram_mb")),
-    )
+    select(func.count().label("servers"), _held_of("vcpus"), _held_of("ram_mb"))
     .select_from(_SERVER)
     .where(_SERVER.c.project_id == bindparam("of_project"), literal_column(LIVING))
 )
@@ -105,6 +112,7 @@ def to_server(row: Any) -> Server:
         networks=tuple(RequestedNetwork.model_validate(entry) for entry in row.networks),
         block_devices=tuple(BlockDevice.model_validate(entry) for entry in row.block_devices),
         fault=Fault.model_validate(row.fault) if row.fault else None,
+        move=Move.model_validate(row.move) if row.move else None,
     )
 
 
@@ -183,7 +191,7 @@ def _locked(session: Session, server_id: str) -> ServerRow | None:
     return session.exec(select(ServerRow).where(col(ServerRow.id) == server_id).with_for_update()).first()
 
 
-def _held(session: Session, server_id: str, op: str) -> ServerRow | None:
+def held_row(session: Session, server_id: str, op: str) -> ServerRow | None:
     """The row for writing, if ``op`` still holds it."""
     row = _locked(session, server_id)
     return row if row is not None and row.op == op else None
@@ -193,7 +201,7 @@ def _write_if_mine(session: Session, statement: Update, server_id: str, op: str,
     return bool(run(session, statement, {"of_server": server_id, "by_op": op, **values}).rowcount)  # type: ignore[attr-defined]
 
 
-def _write(session: Session, row: ServerRow, **values: Any) -> None:
+def write_row(session: Session, row: ServerRow, **values: Any) -> None:
     for name, value in values.items():
         setattr(row, name, value)
     row.updated_at = now()
@@ -215,7 +223,7 @@ def begin_verb(session: Session, server_id: str, verb: Verb, op: str) -> Server:
     rule: Transition = begin(verb, VmState(row.vm_state), TaskState(row.task_state) if row.task_state else None)
     if row.host is None:
         raise Conflict(f"Cannot '{verb}' instance while it has no host")
-    _write(session, row, task_state=rule.task, op=op)
+    write_row(session, row, task_state=rule.task, op=op)
     return to_server(row)
 
 
@@ -232,7 +240,7 @@ def end_verb(
 
     False: a later verb holds it.
     """
-    row = _held(session, server_id, op)
+    row = held_row(session, server_id, op)
     if row is None:
         return False
     if vm_state is not None:
@@ -241,7 +249,7 @@ def end_verb(
         row.power_state = power_state
     if fault is not None:
         row.fault = fault.model_dump(mode="json")
-    _write(session, row, task_state=None, op=None)
+    write_row(session, row, task_state=None, op=None)
     return True
 
 
@@ -249,7 +257,7 @@ def take_over(session: Session, server_id: str, op: str) -> None:
     """Hold the server for its repair, whoever held it before."""
     row = _locked(session, server_id)
     if row is not None:
-        _write(session, row, op=op)
+        write_row(session, row, op=op)
 
 
 def verb_key(server_id: str, op: str) -> str:
@@ -265,10 +273,10 @@ def place(session: Session, server_id: str, op: str, host: str, attempt: int, zo
 
 def displace(session: Session, server_id: str, op: str, attempt: int) -> bool:
     """Undo of ``place``: the attempt is over; the number stays, it is never used again."""
-    row = _held(session, server_id, op)
+    row = held_row(session, server_id, op)
     if row is None or row.attempt != attempt:
         return False
-    _write(session, row, host=None, task_state=TaskState.SCHEDULING)
+    write_row(session, row, host=None, task_state=TaskState.SCHEDULING)
     return True
 
 
@@ -283,9 +291,9 @@ def set_active(session: Session, server_id: str, op: str, power_state: int) -> b
 
 def begin_undo(session: Session, server_id: str, op: str) -> bool:
     """From here on the boot ``op`` can only end in ERROR. False: it has made the server ACTIVE before."""
-    row = _held(session, server_id, op)
+    row = held_row(session, server_id, op)
     if row is not None:
-        _write(session, row, op=_undoing(op))
+        write_row(session, row, op=_undoing(op))
         return True
     found = session.get(ServerRow, server_id)
     return found is None or found.vm_state != VmState.ACTIVE
@@ -297,10 +305,10 @@ def _undoing(op: str) -> str:
 
 def set_error(session: Session, server_id: str, op: str, fault: Fault, explanation: dict[str, Any] | None) -> bool:
     """The boot was undone. The row stays, to tell why, until it is deleted."""
-    row = _held(session, server_id, _undoing(op)) or _held(session, server_id, op)
+    row = held_row(session, server_id, _undoing(op)) or held_row(session, server_id, op)
     if row is None:
         return False
-    _write(
+    write_row(
         session,
         row,
         vm_state=VmState.ERROR,
@@ -324,7 +332,7 @@ def mark_deleting(session: Session, server_id: str, op: str) -> Server:
     if row is None or row.vm_state == VmState.DELETED:
         raise NotFound(f"Instance {server_id} could not be found.")
     if row.task_state != TaskState.DELETING:
-        _write(session, row, task_state=TaskState.DELETING, op=op)
+        write_row(session, row, task_state=TaskState.DELETING, op=op)
     return to_server(row)
 
 
@@ -333,7 +341,7 @@ def set_deleted(session: Session, server_id: str) -> None:
     if row is None or row.vm_state == VmState.DELETED:
         return
     moment = now()
-    _write(
+    write_row(
         session,
         row,
         vm_state=VmState.DELETED,
@@ -344,6 +352,7 @@ def set_deleted(session: Session, server_id: str) -> None:
         terminated_at=moment,
         deleted_at=moment,
         stuck_undo=None,
+        move=None,
     )
     sealed = session.get(UserDataRow, server_id)
     if sealed is not None:
@@ -362,7 +371,7 @@ def remove(session: Session, server_id: str) -> None:
 def set_stuck(session: Session, server_id: str, what: str | None) -> None:
     row = session.get(ServerRow, server_id)
     if row is not None and row.stuck_undo != what:
-        _write(session, row, stuck_undo=what)
+        write_row(session, row, stuck_undo=what)
 
 
 def stuck(session: Session) -> list[Server]:
@@ -379,7 +388,7 @@ def set_power_state(session: Session, server_id: str, power_state: int, vm_state
     values: dict[str, Any] = {"power_state": power_state}
     if vm_state is not None:
         values["vm_state"] = vm_state
-    _write(session, row, **values)
+    write_row(session, row, **values)
 
 
 def count(session: Session) -> int:

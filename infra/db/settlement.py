@@ -19,7 +19,8 @@ class Expected(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     server_id: str
-    attempt: int
+    attempts: tuple[int, ...]
+    """One, or two of a server that moves."""
     vm_state: str
     task_state: str | None
     ports: tuple[str, ...]
@@ -27,25 +28,34 @@ class Expected(BaseModel):
 
 
 def expected(session: Session, host: str) -> list[Expected]:
-    here = servers.list_servers(session, host=host)
-    bound = ports.of_devices(session, [server.id for server in here])
+    """What rows say is here, and what has room here: a server that moves has two attempts, here or elsewhere."""
+    attempts: dict[str, set[int]] = {}
+    here = {server.id: server for server in servers.list_servers(session, host=host)}
+    for server in here.values():
+        attempts[server.id] = {server.attempt}
+    for claim in claims.of_host(session, host):
+        if not claim.quarantined:
+            attempts.setdefault(claim.server_id, set()).add(claim.attempt)
+    elsewhere = [servers.find(session, server_id) for server_id in attempts.keys() - here.keys()]
+    found = [*here.values(), *(one for one in elsewhere if one is not None and one.vm_state is not VmState.DELETED)]
+    bound = ports.of_devices(session, [server.id for server in found])
     return [
         Expected(
             server_id=server.id,
-            attempt=server.attempt,
+            attempts=tuple(sorted(attempts[server.id])),
             vm_state=server.vm_state,
             task_state=server.task_state,
             ports=tuple(port.id for port in bound[server.id] if port.host == host),
             images=tuple(image for image in (server.image_id, server.kernel_id, server.ramdisk_id) if image),
         )
-        for server in here
+        for server in found
     ]
 
 
 def owed(session: Session, host: str) -> list[dict[str, Any]]:
     """What the host owes, each with the ids of the ports that the attempt had there."""
     return [
-        {**debt.model_dump(), "ports": port_bindings.of_attempt(session, host, debt.server_id, debt.attempt)}
+        {**debt.model_dump(), "ports": _ports_of(session, host, debt.server_id, debt.attempt)}
         for debt in debts.owed(session, host)
     ]
 
@@ -79,15 +89,27 @@ def settle(session: Session, host: str, server_id: str, attempt: int) -> None:
 def _give_back(session: Session, host: str, server_id: str, attempt: int) -> None:
     """Claim, ports with their addresses, and volumes.
 
-    Only what the attempt had on this host: a later attempt, here or elsewhere, has ports and attachments of its own.
+    Only what the attempt had on this host: a later attempt, here or elsewhere, has ports and attachments of its own,
+    and so has the one that a move went back to.
     """
     server = servers.find(session, server_id)
     claims.release(session, server_id, attempt)
-    free_ports(session, server, port_bindings.of_attempt(session, host, server_id, attempt))
+    free_ports(session, server, _ports_of(session, host, server_id, attempt))
+    living = _living(server, attempt)
     for attachment in attachments.of_server(session, server_id):
-        if attachment.host == host and attachment.attempt <= attempt:
+        if attachment.host == host and attachment.attempt <= attempt and attachment.attempt != living:
             volume_attachments.let_go(session, attachment.id)
             _end_with_server(session, server, attachment)
+
+
+def _ports_of(session: Session, host: str, server_id: str, attempt: int) -> list[str]:
+    living = _living(servers.find(session, server_id), attempt)
+    return port_bindings.of_attempt(session, host, server_id, attempt, but=living)
+
+
+def _living(server: Server | None, attempt: int) -> int | None:
+    """The attempt that a server has, where that is not the one that is over."""
+    return server.attempt if server is not None and server.host is not None and server.attempt != attempt else None
 
 
 def release_all(session: Session, server_id: str) -> None:

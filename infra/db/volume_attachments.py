@@ -10,6 +10,7 @@ from infra.db import idempotency, volumes
 from infra.db.tables.volume import AttachmentRow
 from infra.db.types import now
 from infra.domain.errors import BadRequest, Conflict, NotFound
+from infra.domain.keys import attachment_key
 from infra.domain.volume import VolumeAttachment
 
 _STATUS = {"reserved": "reserved", "attaching": "attaching", "attached": "in-use"}
@@ -90,6 +91,15 @@ def complete(
     row.attached_at = now()
     _follow(session, row)
     return _attachment(row)
+
+
+def hand_over(session: Session, server_id: str, old_host: str, host: str, attempt: int) -> None:
+    """What is attached to a server on a host is another attempt's now, there or elsewhere."""
+    query = select(AttachmentRow).where(col(AttachmentRow.server_id) == server_id, col(AttachmentRow.host) == old_host)
+    for row in session.exec(query):
+        row.host, row.attempt = host, attempt
+        row.key = own_key(attachment_key(server_id, attempt, row.id), row.id)
+        session.add(row)
 
 
 def own_key(key: str, attachment_id: str) -> str:

@@ -109,9 +109,13 @@ def check_quota(quota: Quota, used: Usage, flavor: Flavor, count: int) -> None:
     Raises:
         QuotaExceeded: naming each limit that would be passed.
     """
-    wanted = {"cores": count * flavor.vcpus, "instances": count, "ram": count * flavor.ram_mb}
+    check_room(quota, used, {"cores": count * flavor.vcpus, "instances": count, "ram": count * flavor.ram_mb})
+
+
+def check_room(quota: Quota, used: Usage, wanted: dict[str, int]) -> None:
+    """Raises QuotaExceeded, naming each limit that would be passed by what is ``wanted`` more."""
     limits = {name: getattr(quota, name) for name in wanted}
-    over = [name for name, more in wanted.items() if 0 <= limits[name] < getattr(used, name) + more]
+    over = [name for name, more in wanted.items() if more and 0 <= limits[name] < getattr(used, name) + more]
     if over:
         raise QuotaExceeded(
             f"Quota exceeded for {', '.join(over)}: Requested {', '.join(str(wanted[name]) for name in over)}, "

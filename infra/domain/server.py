@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from infra.domain.errors import Conflict
 from infra.domain.flavor import Flavor
+from infra.domain.move import Move
 
 
 class VmState(StrEnum):
@@ -21,6 +22,8 @@ class VmState(StrEnum):
     STOPPED = "stopped"
     PAUSED = "paused"
     SUSPENDED = "suspended"
+    RESIZED = "resized"
+    """Moved, and waiting for its confirmation."""
     ERROR = "error"
     DELETED = "deleted"
 
@@ -38,6 +41,10 @@ class TaskState(StrEnum):
     UNPAUSING = "unpausing"
     SUSPENDING = "suspending"
     RESUMING = "resuming"
+    RESIZE_PREP = "resize_prep"
+    RESIZE_CONFIRMING = "resize_confirming"
+    RESIZE_REVERTING = "resize_reverting"
+    REBUILDING = "rebuilding"
     IMAGE_SNAPSHOT = "image_snapshot"
     IMAGE_BACKUP = "image_backup"
     DELETING = "deleting"
@@ -63,6 +70,12 @@ class Verb(StrEnum):
     UNPAUSE = "unpause"
     SUSPEND = "suspend"
     RESUME = "resume"
+    RESIZE = "resize"
+    MIGRATE = "migrate"
+    REBUILD = "rebuild"
+    EVACUATE = "evacuate"
+    CONFIRM_RESIZE = "confirmResize"
+    REVERT_RESIZE = "revertResize"
     CREATE_IMAGE = "createImage"
     CREATE_BACKUP = "createBackup"
 
@@ -75,11 +88,12 @@ class Transition(BaseModel):
     sources: frozenset[VmState]
     task: TaskState
     target: VmState | None
-    """None: the state it came from."""
-    power: int | None
+    """None: the state it came from, or one that the verb's own transaction says."""
+    power: int | None = None
     """None: what it was."""
 
 
+_AT_REST, _RESIZED = frozenset({VmState.ACTIVE, VmState.STOPPED}), frozenset({VmState.RESIZED})
 _COPYABLE = frozenset({VmState.ACTIVE, VmState.STOPPED, VmState.PAUSED, VmState.SUSPENDED})
 TRANSITIONS: dict[Verb, Transition] = {
     Verb.STOP: Transition(
@@ -107,17 +121,29 @@ TRANSITIONS: dict[Verb, Transition] = {
     Verb.RESUME: Transition(
         sources=frozenset({VmState.SUSPENDED}), task=TaskState.RESUMING, target=VmState.ACTIVE, power=1
     ),
+    Verb.RESIZE: Transition(sources=_AT_REST, task=TaskState.RESIZE_PREP, target=None),
+    Verb.MIGRATE: Transition(sources=_AT_REST, task=TaskState.RESIZE_PREP, target=None),
+    Verb.REBUILD: Transition(sources=_AT_REST | {VmState.ERROR}, task=TaskState.REBUILDING, target=None),
+    Verb.EVACUATE: Transition(sources=_AT_REST | {VmState.ERROR}, task=TaskState.REBUILDING, target=None),
+    Verb.CONFIRM_RESIZE: Transition(sources=_RESIZED, task=TaskState.RESIZE_CONFIRMING, target=None),
+    Verb.REVERT_RESIZE: Transition(sources=_RESIZED, task=TaskState.RESIZE_REVERTING, target=None),
     Verb.CREATE_IMAGE: Transition(sources=_COPYABLE, task=TaskState.IMAGE_SNAPSHOT, target=None, power=None),
     Verb.CREATE_BACKUP: Transition(sources=_COPYABLE, task=TaskState.IMAGE_BACKUP, target=None, power=None),
 }
 
+_ANYWHERE: dict[TaskState | None, str] = {
+    TaskState.REBOOTING_HARD: "HARD_REBOOT",
+    TaskState.RESIZE_PREP: "RESIZE",
+    TaskState.REBUILDING: "REBUILD",
+}
 _STATUS: dict[VmState, dict[TaskState | None, str]] = {
-    VmState.ACTIVE: {None: "ACTIVE", TaskState.REBOOTING: "REBOOT", TaskState.REBOOTING_HARD: "HARD_REBOOT"},
+    VmState.ACTIVE: {None: "ACTIVE", TaskState.REBOOTING: "REBOOT", **_ANYWHERE},
     VmState.BUILDING: {None: "BUILD"},
-    VmState.STOPPED: {None: "SHUTOFF", TaskState.REBOOTING_HARD: "HARD_REBOOT"},
-    VmState.PAUSED: {None: "PAUSED", TaskState.REBOOTING_HARD: "HARD_REBOOT"},
-    VmState.SUSPENDED: {None: "SUSPENDED", TaskState.REBOOTING_HARD: "HARD_REBOOT"},
-    VmState.ERROR: {None: "ERROR", TaskState.REBOOTING_HARD: "HARD_REBOOT"},
+    VmState.STOPPED: {None: "SHUTOFF", **_ANYWHERE},
+    VmState.PAUSED: {None: "PAUSED", **_ANYWHERE},
+    VmState.SUSPENDED: {None: "SUSPENDED", **_ANYWHERE},
+    VmState.RESIZED: {None: "VERIFY_RESIZE", TaskState.RESIZE_REVERTING: "REVERT_RESIZE"},
+    VmState.ERROR: {None: "ERROR", **_ANYWHERE},
     VmState.DELETED: {None: "DELETED"},
 }
 
@@ -126,28 +152,6 @@ def status(vm_state: VmState, task_state: TaskState | None) -> str:
     """The ``status`` that clients see for a pair of states."""
     by_task = _STATUS[vm_state]
     return by_task.get(task_state, by_task[None])
-
-
-_SEEN: dict[int, VmState] = {
-    PowerState.RUNNING: VmState.ACTIVE,
-    PowerState.PAUSED: VmState.PAUSED,
-    PowerState.SUSPENDED: VmState.SUSPENDED,
-    PowerState.SHUTDOWN: VmState.STOPPED,
-    PowerState.CRASHED: VmState.STOPPED,
-    # There is no guest: it runs no more, and what its disks hold may be there still.
-    PowerState.NOSTATE: VmState.STOPPED,
-}
-
-
-def seen(vm_state: VmState, task_state: TaskState | None, power_state: int) -> VmState:
-    """The state of a server by what its host sees of the guest, after a verb of which nobody knows how far it came.
-
-    One in ERROR leaves that only where the guest is as the verb would have left it.
-    """
-    found = _SEEN.get(power_state, vm_state)
-    if vm_state is not VmState.ERROR:
-        return found
-    return found if any(rule.task is task_state and rule.target is found for rule in TRANSITIONS.values()) else vm_state
 
 
 class Fault(BaseModel):
@@ -215,6 +219,9 @@ class Server(BaseModel):
     power_state: int = 0
     host: str | None = None
     attempt: int = 0
+    last_attempt: int = 0
+    """The highest number that a move has given to an attempt."""
+    move: Move | None = None
     reservation_id: str
     launch_index: int = 0
     availability_zone: str | None = None
@@ -245,6 +252,19 @@ class Server(BaseModel):
     @property
     def status(self) -> str:
         return status(self.vm_state, self.task_state)
+
+    @property
+    def moved(self) -> "Server":
+        """The server as its move makes it; as it is, where none is under way."""
+        if self.move is None or self.move.done:
+            return self
+        changes = dict(self.move.rebuilt) if self.move.rebuilt is not None else {}
+        return self.model_copy(update={**changes, "flavor": self.move.new_flavor})
+
+    @property
+    def kept(self) -> tuple[str, int] | None:
+        """Host and number of the attempt that stays until a move is confirmed."""
+        return (self.move.host, self.move.attempt) if self.move is not None and self.move.done else None
 
     @property
     def instance_name(self) -> str:

@@ -137,6 +137,13 @@ class HostCache:
                         removed.append(path.name)
         return sorted(set(removed))
 
+    def discard(self, image_id: str) -> None:
+        """Remove an image that nobody will ask for again; one that a server uses stays."""
+        for folder in (self._data, self._partial):
+            with self._locked(_checked(image_id), _nothing):
+                if not self.references(image_id):
+                    (folder / image_id).unlink(missing_ok=True)
+
     def users(self) -> set[str]:
         """Servers that use any image."""
         return {reference.name for folder in self._refs.iterdir() for reference in folder.iterdir()}

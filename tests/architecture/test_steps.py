@@ -11,7 +11,7 @@ import pytest
 
 from activities.base import info
 from infra.temporal.history import History
-from tests.saga.scenarios import SCENARIOS
+from tests.saga.every import SCENARIOS
 from workers import registry
 from workers.registry import WORKFLOWS
 from workers.running import steps

@@ -14,7 +14,8 @@ from typing import Any
 from temporalio.client import WorkflowHandle
 
 from tests.saga import faults
-from tests.saga.scenarios import SCENARIOS, Scenario, boot
+from tests.saga.every import SCENARIOS
+from tests.saga.scenarios import Scenario, boot
 from tests.saga.world import Place, World, temporal_server, until, world
 
 HISTORIES = Path(__file__).parent / "histories"

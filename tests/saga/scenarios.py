@@ -59,7 +59,7 @@ class Scenario:
     apart: bool = False
     """In a world of its own, one case after the other: what its run does is not one project's."""
     brief: frozenset[str] = frozenset()
-    """Steps that another scenario of the same workflow takes in every mode."""
+    """Steps that another scenario takes in every mode, or of which nothing is to be undone."""
     undoes: bool = False
     """Whether what was done is taken back when a step fails, and not only the row let go of."""
     gone: Check = gone

@@ -14,8 +14,9 @@ import pytest
 
 from activities.base import info
 from tests.saga import faults
+from tests.saga.every import SCENARIOS
 from tests.saga.faults import Call
-from tests.saga.scenarios import SCENARIOS, Scenario
+from tests.saga.scenarios import Scenario
 from tests.saga.snapshot import snapshot
 from tests.saga.world import Place, World, until
 from workers import registry

@@ -16,7 +16,8 @@ import httpx
 import pytest
 
 from tests.saga import faults
-from tests.saga.scenarios import SCENARIOS, Scenario
+from tests.saga.every import SCENARIOS
+from tests.saga.scenarios import Scenario
 from tests.saga.snapshot import snapshot
 from tests.saga.world import Place, World, until, world
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from activities import parking
 from infra.compute.libvirt.connection import Connection
 from infra.compute.libvirt.driver import LibvirtDriver
 from infra.compute.libvirt.probe import Accelerator
@@ -17,6 +18,7 @@ from infra.network.linux import netns
 from infra.network.linux.backend import LinuxNetworkBackend
 from infra.settings import HostSettings
 from tests.contract.compute_fixtures import Libvirtd, libvirtd
+from tests.saga.moves import REBUILD, RESIZE, REVERT
 from tests.saga.scenarios import BOOT, DELETE, UNDEFINED
 from tests.saga.test_every_step import Case, Running
 from tests.saga.world import Place, World, world
@@ -50,6 +52,10 @@ CASES = [
     Case(DELETE, "hypervisor.remove", "fails after"),
     Case(DELETE, "hypervisor.remove", "twice at once"),
     Case(REBOOT, "hypervisor.rebuild", "fails after"),
+    Case(REBUILD, "hypervisor.spawn", "breaks after"),
+    Case(RESIZE, "hypervisor.spawn", "fails after"),
+    Case(RESIZE, "hypervisor.spawn", "lands late"),
+    Case(REVERT, "hypervisor.unpark", "fails after"),
 ]
 
 
@@ -76,6 +82,8 @@ async def real(
             if isinstance(value, policies.Policy) and value.heartbeat:
                 # A real hypervisor on a busy machine may be silent for longer than a fake one.
                 patch.setattr(policies, name, replace(value, heartbeat=timedelta(seconds=15)))
+        # Nothing runs in these guests that would react to their power button.
+        patch.setattr(parking, "SOFT_SECONDS", 0.0)
         async with _world(folder, temporal, libvirtd, settings) as made:
             yield made
 

@@ -60,8 +60,8 @@ from workers.compute import FAKE_INVENTORY, Host
 from workers.registry import WORKFLOWS
 
 IMAGE = "11111111-1111-4111-8111-111111111111"
-FLAVOR = "1"
-DEVICE_FLAVOR = "2"
+OTHER_IMAGE = "22222222-2222-4222-8222-222222222222"
+FLAVOR, LARGER, DEVICE_FLAVOR = "1", "2", "3"
 GPU = PciAlias(name="gpu", vendor_id="10de", product_id="1db6")
 """What a server of ``DEVICE_FLAVOR`` has one of to itself."""
 PASSWORD = "pass-word-1"
@@ -225,19 +225,24 @@ class World:
     # -- what is in it
 
     async def _seed(self) -> None:
-        time = datetime.now(UTC)
         tiny = Flavor(id=FLAVOR, name="m1.tiny", vcpus=1, ram_mb=128, disk_gb=1)
         device = {"id": DEVICE_FLAVOR, "name": "g1.tiny", "extra_specs": {"pci_passthrough:alias": "gpu:1"}}
         self.db.write_now(flavors.create, tiny)
         self.db.write_now(flavors.create, tiny.model_copy(update=device))
-        data = b"guest" * 2000 + bytes(240)
+        self.db.write_now(flavors.create, Flavor(id=LARGER, name="m1.small", vcpus=2, ram_mb=256, disk_gb=2))
+        await self._add_image(IMAGE, b"guest" * 2000 + bytes(240))
+        await self._add_image(OTHER_IMAGE, b"other" * 2000 + bytes(240))
+        await self.identity.create_user("alice", PASSWORD)
+
+    async def _add_image(self, image_id: str, data: bytes) -> None:
+        time = datetime.now(UTC)
 
         async def chunks() -> AsyncIterator[bytes]:
             yield data
 
-        stored = await self.images.put(IMAGE, "raw", chunks(), len(data))
+        stored = await self.images.put(image_id, "raw", chunks(), len(data))
         image = Image(
-            id=IMAGE,
+            id=image_id,
             name="guest",
             owner="0" * 32,
             status="active",
@@ -253,7 +258,6 @@ class World:
             updated_at=time,
         )
         self.db.write_now(images.create, image)
-        await self.identity.create_user("alice", PASSWORD)
 
     async def place(self) -> Place:
         """A new project with a network and an empty volume."""

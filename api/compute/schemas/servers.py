@@ -28,7 +28,7 @@ def _any_address(value: str) -> str:
         raise ValueError("is not an IP address") from None
 
 
-def _reference(value: Any) -> Any:
+def reference(value: Any) -> Any:
     """An id, or an address that ends in one, as clients of the first version sent."""
     return value.rstrip("/").rsplit("/", 1)[-1] if isinstance(value, str) and "://" in value else value
 
@@ -47,7 +47,7 @@ def _unique(value: list[str]) -> list[str]:
     return value
 
 
-def _no_files(value: list[Any] | None) -> None:
+def no_files(value: list[Any] | None) -> None:
     if value:
         raise ValueError("file injection is not supported; use user_data or a config drive")
 
@@ -55,10 +55,10 @@ def _no_files(value: list[Any] | None) -> None:
 AccessIpV4 = Annotated[str, Field(max_length=15), AfterValidator(lambda v: _address(v, ipaddress.IPv4Address))]
 AccessIpV6 = Annotated[str, Field(max_length=45), AfterValidator(lambda v: _address(v, ipaddress.IPv6Address))]
 IpAddress = Annotated[str, Field(max_length=45), AfterValidator(_any_address)]
-ImageRef = Annotated[Uuid | Literal[""], BeforeValidator(_reference)]
+ImageRef = Annotated[Uuid | Literal[""], BeforeValidator(reference)]
 FlavorRef = Annotated[
     str,
-    BeforeValidator(lambda v: str(v) if isinstance(v, int) and not isinstance(v, bool) else _reference(v)),
+    BeforeValidator(lambda v: str(v) if isinstance(v, int) and not isinstance(v, bool) else reference(v)),
     Field(min_length=1, max_length=255, pattern=r"^[a-zA-Z0-9. _\-]+\z"),
 ]
 UserData = Annotated[str, Field(max_length=65535), AfterValidator(_encoded)]
@@ -97,7 +97,7 @@ class SchedulerHints(Wire):
     different_host: Uuid | list[Uuid] | None = None
 
 
-def _hostname_form(value: str | None, info: ValidationInfo) -> str | None:
+def hostname_form(value: str | None, info: ValidationInfo) -> str | None:
     if value is None:
         return None
     labels = value.split(".")
@@ -118,7 +118,7 @@ class CreateServer(Wire):
     disk_config: Annotated[DiskConfig | None, Field(alias="OS-DCF:diskConfig")] = None
     access_ip_v4: Annotated[AccessIpV4 | None, Field(alias="accessIPv4")] = None
     access_ip_v6: Annotated[AccessIpV6 | None, Field(alias="accessIPv6")] = None
-    personality: Annotated[list[Any] | None, AfterValidator(_no_files), Versions(last=56)] = None
+    personality: Annotated[list[Any] | None, AfterValidator(no_files), Versions(last=56)] = None
     availability_zone: Zone | None = None
     block_device_mapping: Annotated[list[BlockDeviceV1], Field(max_length=64)] | None = None
     block_device_mapping_v2: Annotated[list[BlockDeviceV2], Field(max_length=64)] | None = None
@@ -134,7 +134,7 @@ class CreateServer(Wire):
     trusted_image_certificates: Annotated[None, Versions(63)] = None
     host: Annotated[HostName | None, Versions(74)] = None
     hypervisor_hostname: Annotated[HostName | None, Versions(74)] = None
-    hostname: Annotated[Hostname | None, AfterValidator(_hostname_form), Versions(90)] = None
+    hostname: Annotated[Hostname | None, AfterValidator(hostname_form), Versions(90)] = None
 
     @model_validator(mode="after")
     def _fits_the_version(self, info: ValidationInfo) -> "CreateServer":
@@ -164,7 +164,7 @@ class UpdateServer(Wire):
     access_ip_v6: Annotated[AccessIpV6 | None, Field(alias="accessIPv6")] = None
     disk_config: Annotated[DiskConfig | None, Field(alias="OS-DCF:diskConfig")] = None
     description: Description = None
-    hostname: Annotated[Hostname | None, AfterValidator(_hostname_form), Versions(90)] = None
+    hostname: Annotated[Hostname | None, AfterValidator(hostname_form), Versions(90)] = None
 
     @model_validator(mode="after")
     def _only_description_and_hostname_may_be_null(self) -> "UpdateServer":

@@ -57,6 +57,16 @@ def after_update(
     return _common(server, around, version, settings) | _later(server, around, version, one=True)
 
 
+def after_rebuild(
+    server: Server, around: Surroundings, context: Context, version: int, settings: Settings
+) -> dict[str, Any]:
+    """As a PUT answers, with what only a rebuild does. User data goes to the guest and is shown to nobody."""
+    shown = after_update(server, around, context, version, settings)
+    shown.pop("OS-EXT-SRV-ATTR:user_data", None)
+    fields = [(54, "key_name", server.key_name), (57, "user_data", None)]
+    return shown | {name: value for since, name, value in fields if version >= since}
+
+
 def host_id(server: Server) -> str:
     """An opaque name of the host, another one for each project."""
     if server.host is None:

@@ -135,6 +135,16 @@ class LibvirtDriver:
         with translated("list the server's disks"):
             return hotplug.free_device(self._domain(server_id))
 
+    def definition(self, server_id: str) -> str:
+        flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+        with translated("describe the server"):
+            return str(self._domain(server_id).XMLDesc(flags))
+
+    def restore(self, server_id: str, definition: str) -> None:
+        with translated("define the server"):
+            if self._find(server_id) is None:
+                self._connection.get().defineXML(definition)
+
     def copy_disk(self, server_id: str, device: str, target: Path, heartbeat: Callable[[], None]) -> None:
         with translated("copy the disk"):
             disk_copy.copy(self._domain(server_id), device, target, heartbeat)

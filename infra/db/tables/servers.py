@@ -55,6 +55,8 @@ class ServerRow(SQLModel, table=True):
     power_state: int = 0
     host: str | None = None
     attempt: int = 0
+    last_attempt: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    move: dict[str, Any] | None = Field(default=None, sa_type=Json)
     reservation_id: str
     launch_index: int = 0
     availability_zone: str | None = None

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from starlette.types import Receive, Scope, Send
 
 from activities.attachments import BegunAttach
-from api import start
+from api import start, start_moves
 from api.auth import Context
 from api.compute.routes import build
 from api.deps import Services
@@ -29,6 +29,7 @@ from infra.domain.errors import Unauthorized
 from infra.domain.flavor import Flavor
 from infra.domain.identity import IMPLIED, Identity
 from infra.domain.image import Image
+from infra.domain.move import MoveKind
 from infra.domain.network import AllocationPool, Network, NetworkQuota, Subnet
 from infra.domain.server import Server, Verb, begin
 from infra.image.fake import FakeStore
@@ -96,11 +97,19 @@ class Starts:
     console: list[int | None] = field(default_factory=list)
     runs: list[tuple[str, Verb, Any]] = field(default_factory=list)
     """What was held for a verb by a run of its own, and the run's params."""
+    moves: list[tuple[str, MoveKind, dict[str, Any]]] = field(default_factory=list)
+    ends: list[tuple[str, Verb]] = field(default_factory=list)
 
     @property
     def nothing(self) -> bool:
         started = (self.specs, self.verbs, self.runs, self.deleted, self.attached, self.detached, self.console)
-        return not any(started)
+        return not any((*started, self.moves, self.ends))
+
+    async def move(self, services: Services, context: Context, server: Server, kind: MoveKind, **how: Any) -> None:
+        self.moves.append((server.id, kind, how))
+
+    async def end_move(self, services: Services, context: Context, server: Server, verb: Verb) -> None:
+        self.ends.append((server.id, verb))
 
     async def boot(
         self, services: Services, context: Context, spec: ServerSpec, *, idempotency_key: str | None = None
@@ -242,6 +251,8 @@ def starts(monkeypatch: pytest.MonkeyPatch) -> Starts:
     recorder = Starts()
     for name in ("boot", "run_verb", "hold", "delete", "console_log", "attach_volume", "detach_volume"):
         monkeypatch.setattr(start, name, getattr(recorder, name))
+    for name in ("move", "end_move"):
+        monkeypatch.setattr(start_moves, name, getattr(recorder, name))
     return recorder
 
 

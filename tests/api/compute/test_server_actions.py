@@ -77,7 +77,6 @@ async def test_a_delete_is_started_and_answered_with_nothing(lite: World) -> Non
         ({"createBackup": {"name": "x", "backup_type": "daily"}}, 400),
         ({"createBackup": {"name": "x", "backup_type": "daily", "rotation": -1}}, 400),
         ({"createBackup": {"name": "x", "backup_type": ["daily"], "rotation": 1}}, 400),
-        ({"resize": {"flavorRef": "1"}}, 501),
     ],
 )
 async def test_bad_actions_start_nothing(lite: World, body: Any, status: int) -> None:

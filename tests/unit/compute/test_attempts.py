@@ -47,14 +47,42 @@ def test_a_full_disk_does_not_keep_an_attempt_open(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(os, "fsync", full)
     attempts.close(SERVER, 1)
-    assert Attempts(tmp_path).closed_through(SERVER) == 1
+    assert Attempts(tmp_path).is_closed(SERVER, 1)
 
 
 def test_closing_an_earlier_attempt_opens_nothing(tmp_path: Path) -> None:
     attempts = Attempts(tmp_path)
     attempts.close(SERVER, 5)
     attempts.close(SERVER, 2)
-    assert attempts.closed_through(SERVER) == 5
+    assert [attempts.is_closed(SERVER, number) for number in (1, 5, 6)] == [True, True, False]
+
+
+def test_an_attempt_that_stays_is_open_when_a_later_one_is_closed(tmp_path: Path) -> None:
+    Attempts(tmp_path).close(SERVER, 4, keep=(2,))
+    again = Attempts(tmp_path)
+    assert [number for number in range(1, 6) if not again.is_closed(SERVER, number)] == [2, 5]
+    # A later one that keeps it, and one that does not.
+    again.close(SERVER, 6, keep=(2,))
+    assert not Attempts(tmp_path).is_closed(SERVER, 2)
+    again.close(SERVER, 7)
+    assert Attempts(tmp_path).is_closed(SERVER, 2)
+
+
+def test_closing_the_one_that_stayed_leaves_the_later_one(tmp_path: Path) -> None:
+    attempts = Attempts(tmp_path)
+    attempts.close(SERVER, 1)
+    attempts.check(SERVER, 2)
+    # Late, and by another order: neither opens anything.
+    attempts.close(SERVER, 3, keep=(1, 2))
+    assert [attempts.is_closed(SERVER, number) for number in (1, 2, 3)] == [True, False, True]
+    attempts.close(SERVER, 2)
+    attempts.close(SERVER, 3, keep=(2,))
+    assert attempts.is_closed(SERVER, 2)
+
+
+def test_what_an_older_worker_wrote_is_read(tmp_path: Path) -> None:
+    (tmp_path / f"{SERVER}.json").write_text('{"closed_through": 3}')
+    assert [Attempts(tmp_path).is_closed(SERVER, number) for number in (3, 4)] == [True, False]
 
 
 def test_a_deleted_server_has_no_attempt_left(tmp_path: Path) -> None:

@@ -1,7 +1,9 @@
 import json
+import os
 import stat
 import subprocess
 import uuid
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import pytest
@@ -108,11 +110,42 @@ def test_an_undo_removes_its_own_attempts_files_and_the_last_one_the_folder(tmp_
         files.build(_spec(attempt=attempt), {"image": base}, [], [], None)
     folder = tmp_path / "i" / SERVER
     (folder / "console.log").write_text("booting")
-    files.remove(SERVER, 1)
+    files.remove(SERVER, lambda attempt: attempt == 1)
     assert {path.name for path in folder.iterdir()} == {"disk.2", "config.2", "guest.2.json", "console.log"}
-    files.remove(SERVER, 2)
-    files.remove(SERVER, 2)
+    for _ in range(2):
+        files.remove(SERVER, lambda attempt: attempt <= 2)
     assert files.servers() == set()
+
+
+def test_a_disk_is_carried_over_once_with_what_it_holds_and_grows(tmp_path: Path, base: BootSource) -> None:
+    files = GuestFiles(tmp_path / "i")
+    files.build(_spec(attempt=1), {"image": base}, [], [], None)
+    old, new = (tmp_path / "i" / SERVER / f"disk.{number}" for number in (1, 2))
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -P 7 1M 64k", old], check=True, capture_output=True)
+    for _ in range(2):
+        files.carry(SERVER, 2, files.disk(SERVER, 1), 2, lambda: None)
+    subprocess.run(["qemu-io", "-f", "qcow2", "-c", "read -P 7 1M 64k", new], check=True, capture_output=True)
+    info = json.loads(subprocess.check_output(["qemu-img", "info", "--output=json", new]))
+    assert (info["virtual-size"], info["full-backing-filename"]) == (2 * 2**30, str(base.path))
+    assert json.loads(subprocess.check_output(["qemu-img", "info", "--output=json", old]))["virtual-size"] == 2**30
+    # An attempt that finds it there makes none of the image.
+    guest, _ = files.build(_spec(attempt=2, disk_gb=2), {}, [], [], None)
+    assert guest.disks[0].path == new
+
+
+def test_a_copy_that_is_told_to_stop_leaves_nothing(tmp_path: Path, base: BootSource) -> None:
+    files = GuestFiles(tmp_path / "i")
+    files.build(_spec(attempt=1), {"image": base}, [], [], None)
+    source = tmp_path / "i" / SERVER / "disk.1"
+    source.unlink()
+    os.mkfifo(source)
+
+    def stop() -> None:
+        raise CancelledError
+
+    with pytest.raises(CancelledError):
+        files.carry(SERVER, 2, source, 1, stop)
+    assert files.attempts(SERVER) == {1}
 
 
 def test_what_the_metadata_service_tells_is_the_latest_attempts_and_private(tmp_path: Path, base: BootSource) -> None:

@@ -1,0 +1,86 @@
+"""How the API has servers moved: resized, migrated, rebuilt, evacuated, and what follows a resize."""
+
+import time
+from typing import Any
+
+from activities.models import Requester
+from activities.moves import BeginEnd, BeginMove
+from api import start
+from api.auth import Context
+from api.deps import Services
+from infra.db.move_requests import Rebuild
+from infra.domain.move import MoveKind
+from infra.domain.server import Server, Verb
+from workflows.confirm_resize import ConfirmResize
+from workflows.end_move import EndMoveParams
+from workflows.evacuate_server import EvacuateServer
+from workflows.moving import MoveParams
+from workflows.rebuild_server import RebuildServer
+from workflows.resize_server import ResizeServer
+from workflows.revert_resize import RevertResize
+
+_MOVES: dict[MoveKind, Any] = {
+    MoveKind.RESIZE: ResizeServer,
+    MoveKind.MIGRATE: ResizeServer,
+    MoveKind.REBUILD: RebuildServer,
+    MoveKind.EVACUATE: EvacuateServer,
+}
+_ENDS: dict[Verb, Any] = {Verb.CONFIRM_RESIZE: ConfirmResize, Verb.REVERT_RESIZE: RevertResize}
+
+
+async def move(
+    services: Services,
+    context: Context,
+    server: Server,
+    kind: MoveKind,
+    *,
+    flavor_id: str | None = None,
+    rebuild: Rebuild | None = None,
+    user_data: str | None = None,
+    host: str | None = None,
+) -> None:
+    """Returns when the move holds the server.
+
+    Args:
+        user_data: base64, of a rebuild that has new one.
+        host: an administrator's choice.
+
+    Raises:
+        KilonovaError: the refusal, by its OpenStack code.
+    """
+    settings, seal = services.settings, services.sealer.seal
+    begin = BeginMove(
+        server_id=server.id,
+        op=context.request_id,
+        kind=kind,
+        user_id=context.user_id,
+        flavor_id=flavor_id,
+        rebuild=rebuild.model_dump(mode="json") if rebuild is not None else None,
+        user_data=seal(user_data, server_id=server.id, field="user_data") if user_data else None,
+        host=host,
+        silent_since=time.time() - settings.scheduler.host_down_seconds,
+    )
+    params = MoveParams(
+        requester=Requester(
+            request_id=context.request_id,
+            project_id=context.project_id,
+            user_id=context.user_id,
+            token=seal(context.token, server_id=server.id, field="token"),
+            token_server_id=server.id,
+            is_admin=context.is_admin,
+        ),
+        begin=begin,
+        name=server.name[:60],
+        max_attempts=settings.scheduler.max_attempts,
+        seconds=settings.limits.move_seconds,
+        to_same_host=settings.scheduler.allow_resize_to_same_host,
+        to_host=host,
+    )
+    await start.hold(services, context, server, Verb(kind), _MOVES[kind].run, params)
+
+
+async def end_move(services: Services, context: Context, server: Server, verb: Verb) -> None:
+    """Confirm a move or take it back; returns when that holds the server. Raises as ``move`` does."""
+    begin = BeginEnd(server_id=server.id, op=context.request_id, verb=verb, user_id=context.user_id)
+    params = EndMoveParams(begin=begin, name=server.name[:60])
+    await start.hold(services, context, server, verb, _ENDS[verb].run, params)
