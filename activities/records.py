@@ -273,12 +273,8 @@ def _set_active(session: Session, params: SetActive) -> bool:
     return written
 
 
-def _fault(code: int, message: str, details: str | None = None) -> Fault:
-    return Fault(code=code, message=message, created=datetime.now(UTC), details=details)
-
-
 def _set_error(session: Session, params: SetError) -> bool:
-    fault = _fault(params.code, params.message, params.details or None)
+    fault = Fault(code=params.code, message=params.message, created=datetime.now(UTC), details=params.details or None)
     written = servers.set_error(session, params.server_id, params.op, fault, params.explanation)
     actions.finish(session, params.server_id, params.op, params.message)
     return written
@@ -308,7 +304,8 @@ def _end_verb(session: Session, params: EndVerb) -> bool:
     # What it took it gives back; a beginning that comes later finds that it is over.
     idempotency.bury(session, servers.verb_key(params.server_id, params.op))
     actions.finish(session, params.server_id, params.op, params.message)
-    fault = _fault(500, params.message) if state is VmState.ERROR and params.message else None
+    broken = params.message if state is VmState.ERROR else None
+    fault = Fault(code=500, message=broken, created=datetime.now(UTC)) if broken else None
     written = servers.end_verb(
         session, params.server_id, params.op, vm_state=state, power_state=params.power_state, fault=fault
     )

@@ -7,7 +7,6 @@ every await the stop flag is read again, because a cancel that meets an activity
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from temporalio import workflow
@@ -22,9 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.temporal.queues import host_queue
     from workflows import failures, policies
     from workflows.policies import Policy
-
-
-_FIXED = "\u00a0"
+    from workflows.step_table import StepTable
 
 
 class Stopped(Exception):
@@ -41,29 +38,6 @@ class Undo:
     swept: bool
 
 
-@dataclass
-class StepRow:
-    """One line of the step table that the Temporal UI shows as the run's current details."""
-
-    name: str
-    where: str
-    began: datetime
-    note: str
-    state: str = "running"
-    ended: datetime | None = None
-
-    def line(self) -> str:
-        took = f"{(self.ended - self.began).total_seconds() * 1000:.0f} ms" if self.ended else ""
-        began = self.began.strftime("%H:%M:%S.%f")[:-3]
-        state = f"{self.state} ({self.note})" if self.note else self.state
-        return _cells(self.name, self.where, began, took.replace(" ", _FIXED), state)
-
-
-def _cells(*cells: str) -> str:
-    # The UI draws cells without a gap.
-    return "".join(f"| {_FIXED}{cell}{_FIXED} " for cell in cells) + "|"
-
-
 class Saga:
     """The steps of one run.
 
@@ -78,7 +52,7 @@ class Saga:
         self.server_id = server_id
         self.priority = priority
         self.stopped = False
-        self.table: list[StepRow] = []
+        self.table = StepTable()
         self._undos: list[Undo] = []
         self._stuck: dict[int, tuple[str, str]] = {}
         """What does not get through now: (step, why), the longest stuck first."""
@@ -123,13 +97,13 @@ class Saga:
         self, do: Callable[..., Any], params: Any, policy: Policy, *, host: str | None = None, note: str = ""
     ) -> Any:
         """Run one activity and keep the step table; registers nothing."""
-        row = self._begin(info(do).name, host, note)
+        row = self.table.begin(info(do).name, host, note)
         try:
             result = await execute(do, params, policy, host=host, title=self.title, priority=self.priority)
         except BaseException as error:
-            self._end(row, failures.brief(error))
+            self.table.end(row, failures.brief(error))
             raise
-        self._end(row, "done")
+        self.table.end(row, "done")
         return result
 
     def mark(self) -> int:
@@ -221,24 +195,6 @@ class Saga:
         if self.server_id is not None:
             stuck = Stuck(server_id=self.server_id, what=None if what is None else f"{what[0]}: {what[1]}")
             await self.run(RecordsActivities.set_stuck, stuck, policies.UNDO_RECORD)
-
-    def _begin(self, name: str, host: str | None, note: str) -> StepRow:
-        row = StepRow(name, host or "control", workflow.now(), note)
-        self.table.append(row)
-        self._show()
-        return row
-
-    def _end(self, row: StepRow, state: str) -> None:
-        if not workflow.in_workflow():
-            # The run is only being dropped from this worker's cache.
-            return
-        row.state, row.ended = state, workflow.now()
-        self._show()
-
-    def _show(self) -> None:
-        lines = [_cells("step", "where", "started", "took", "state"), "|:--|:--|:--|--:|:--|"]
-        lines += [row.line() for row in self.table[-40:]]
-        workflow.set_current_details("\n".join(lines))
 
 
 async def execute(

@@ -3,6 +3,7 @@
 Each appears whole under its name or not at all. Callers give the paths, which hold the server's id and attempt.
 """
 
+import os
 import subprocess
 from collections.abc import Callable
 from contextlib import suppress
@@ -94,6 +95,14 @@ def write_config_drive(path: Path, metadata: GuestMetadata) -> None:
         HostRejected: no room, or the file can't be written.
     """
     _create(path, lambda part: _write_iso(part, files(metadata)), replace=True)
+
+
+def write_private(path: Path, data: bytes) -> None:
+    """User data is the user's secret: the file is for this worker alone."""
+    draft = path.with_name(path.name + ".part")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(data)
+    draft.replace(path)
 
 
 def remove(path: Path) -> None:

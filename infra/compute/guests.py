@@ -120,7 +120,7 @@ class GuestFiles:
         folder.mkdir(mode=0o711, exist_ok=True)
         attached = self._disks(spec, images, volumes)
         metadata = _metadata(spec, nics, attached, volumes, user_data)
-        _write_private(folder / f"guest.{spec.attempt}.json", metadata.model_dump_json().encode())
+        disks.write_private(folder / f"guest.{spec.attempt}.json", metadata.model_dump_json().encode())
         if spec.config_drive:
             path = folder / f"config.{spec.attempt}"
             disks.write_config_drive(path, metadata)
@@ -295,11 +295,3 @@ def _metadata(
         user_data=user_data,
         **values,
     )
-
-
-def _write_private(path: Path, data: bytes) -> None:
-    """User data is the user's secret: the file is for this worker alone."""
-    draft = path.with_name(path.name + ".part")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(data)
-    draft.replace(path)

@@ -1,15 +1,32 @@
 """Limits of projects, and what they use of them. Use is counted from the servers themselves, never kept as a number."""
 
+from typing import Any
+
+from sqlalchemy import bindparam, func, literal_column, select
 from sqlmodel import Session
 
-from infra.db import servers
-from infra.db.statements import Addition, Lookup
+from infra.db.statements import Addition, Lookup, run, table_of
 from infra.db.tables.compute import QuotaRow
+from infra.db.tables.servers import LIVING, ServerRow
 from infra.domain.quota import Quota, Usage
 
 _BY_PROJECT = Lookup(QuotaRow, "project_id")
 _LOCKED = Lookup(QuotaRow, "project_id", lock={})
 _ADDITION = Addition(QuotaRow)
+_SERVER = table_of(ServerRow)
+
+
+def _held_of(name: str) -> Any:
+    """By the flavor, and by a move from it or to it."""
+    more = func.coalesce(_SERVER.c.move[f"more_{name}"].as_integer(), 0)
+    return func.coalesce(func.sum(_SERVER.c.flavor[name].as_integer() + more), 0).label(name)
+
+
+_USAGE = (
+    select(func.count().label("servers"), _held_of("vcpus"), _held_of("ram_mb"))
+    .select_from(_SERVER)
+    .where(_SERVER.c.project_id == bindparam("of_project"), literal_column(LIVING))
+)
 
 
 def get(session: Session, project_id: str) -> Quota:
@@ -34,7 +51,8 @@ def reset(session: Session, project_id: str) -> None:
 
 
 def usage(session: Session, project_id: str) -> Usage:
-    count, cores, ram = servers.usage(session, project_id)
+    """By servers that are not deleted."""
+    count, cores, ram = run(session, _USAGE, {"of_project": project_id}).one()
     return Usage(instances=count, cores=cores, ram=ram)
 
 

@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 
 from infra.db import groups
 from infra.db.statements import Lookup, run, table_of
-from infra.db.tables.servers import LIVING, STUCK, ActionRow, ServerRow, UserDataRow
+from infra.db.tables.servers import STUCK, ActionRow, ServerRow, UserDataRow
 from infra.db.types import now
 from infra.domain.errors import Conflict, NotFound
 from infra.domain.flavor import Flavor
@@ -67,19 +67,6 @@ _SAME = [
 _SERVER = table_of(ServerRow)
 _BY_ID = Lookup(ServerRow, "id")
 _USER_DATA = Lookup(UserDataRow, "server_id")
-
-
-def _held_of(name: str) -> Any:
-    """By the flavor, and by a move from it or to it."""
-    more = func.coalesce(_SERVER.c.move[f"more_{name}"].as_integer(), 0)
-    return func.coalesce(func.sum(_SERVER.c.flavor[name].as_integer() + more), 0).label(name)
-
-
-_USAGE = (
-    select(func.count().label("servers"), _held_of("vcpus"), _held_of("ram_mb"))
-    .select_from(_SERVER)
-    .where(_SERVER.c.project_id == bindparam("of_project"), literal_column(LIVING))
-)
 _MINE = _SERVER.update().where(_SERVER.c.id == bindparam("of_server"), _SERVER.c.op == bindparam("by_op"))
 _PLACE = _MINE.values(
     host=bindparam("to_host"),
@@ -168,12 +155,6 @@ def list_servers(
     query = query.where(condition if deleted else ~condition, *where)
     query = query.order_by(*(order_by or (col(ServerRow.created_at).desc(), col(ServerRow.id).desc())))
     return [to_server(row) for row in session.exec(query.limit(limit))]
-
-
-def usage(session: Session, project_id: str) -> tuple[int, int, int]:
-    """(servers, vcpus, MiB of memory) that a project's servers hold against its quota."""
-    row = run(session, _USAGE, {"of_project": project_id}).one()
-    return int(row.servers), int(row.vcpus), int(row.ram_mb)
 
 
 def sealed_user_data(session: Session, server_id: str) -> dict[str, str] | None:

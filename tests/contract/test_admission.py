@@ -28,6 +28,7 @@ from infra.domain.errors import BadRequest, Conflict, Forbidden, NotFound, Quota
 from infra.domain.flavor import Flavor
 from infra.domain.image import Image
 from infra.domain.network import AddressWish, AllocationPool, Network, NetworkQuota, NewPort, Subnet
+from infra.domain.quota import Usage
 from infra.domain.server import Fault, Server, TaskState, Verb, VmState
 from infra.domain.volume import Volume
 
@@ -130,7 +131,7 @@ def test_several_servers_are_one_transaction_and_as_many_as_the_quota_allows(clo
     assert [server.name for server in made] == ["web-1", "web-2", "web-3"]
     with pytest.raises(QuotaExceeded):
         cloud.db.write_now(admission.admit, cloud.request())
-    assert cloud.db.read_now(servers.usage, PROJECT) == (3, 3, 384)
+    assert cloud.db.read_now(quotas.usage, PROJECT) == Usage(instances=3, cores=3, ram=384)
 
 
 @pytest.mark.parametrize("limit", ["instances", "cores", "ram"])

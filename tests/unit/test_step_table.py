@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from workflows.saga import StepRow
+from workflows.step_table import StepRow
 
 BEGAN = datetime(2026, 1, 2, 3, 4, 5, 678000, tzinfo=UTC)
 
