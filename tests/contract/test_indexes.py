@@ -14,19 +14,16 @@ from infra.db.types import now
 from infra.domain.server import TaskState, VmState
 from tests.contract.servers_help import server
 
-READS: dict[str, tuple[Callable[[Session], Any], set[str]]] = {
-    "servers that are held": (
-        lambda session: repairs.held_servers(session, now()),
-        {"ix_servers_held", "ix_servers_reservation"},
-    ),
+READS: dict[str, tuple[Callable[[Session], Any], str]] = {
+    "servers that are held": (lambda session: repairs.held_servers(session, now()), "ix_servers_held"),
     "attachments that are held": (
         lambda session: repairs.held_attachments(session, now()),
-        {"ix_volume_attachments_held"},
+        "ix_volume_attachments_held",
     ),
-    "servers with a stuck undo": (servers.stuck, {"ix_servers_stuck"}),
-    "volumes that wait for work": (volumes.pending, {"ix_volumes_status"}),
-    "snapshots that wait for work": (snapshots.pending, {"ix_volume_snapshots_status"}),
-    "servers deleted long ago": (lambda session: pruning._servers(session, now()), {"ix_servers_deleted"}),
+    "servers with a stuck undo": (servers.stuck, "ix_servers_stuck"),
+    "volumes that wait for work": (volumes.pending, "ix_volumes_status"),
+    "snapshots that wait for work": (snapshots.pending, "ix_volume_snapshots_status"),
+    "servers deleted long ago": (lambda session: pruning._servers(session, now()), "ix_servers_deleted"),
 }
 
 
@@ -36,9 +33,9 @@ def test_it_is_read_from_its_index(database: Database, name: str) -> None:
     database.write_now(
         servers.insert, server(long_ago, vm_state=VmState.BUILDING, task_state=TaskState.SPAWNING, op="req-1")
     )
-    read, indexes = READS[name]
+    read, index = READS[name]
     plans = _plans(database, read)
-    assert {index for index in indexes if index in plans} == indexes, plans
+    assert index in plans, plans
 
 
 def _plans(database: Database, read: Callable[[Session], Any]) -> str:
