@@ -99,6 +99,8 @@ class ParkActivities:
             if not path.exists():
                 source, part = self._files.disk(attempt.server_id, attempt.keeps), self._copies.part(path)
                 try:
+                    # A disk is its owner's secret.
+                    part.touch(mode=0o600)
                     arguments = ["convert", "-f", "qcow2", "-O", "qcow2", str(source), str(part)]
                     conversion.run(arguments, self._beat(attempt))
                     part.replace(path)

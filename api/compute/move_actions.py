@@ -28,6 +28,8 @@ async def _resize(action: Action) -> Response:
 async def _migrate(action: Action) -> Response:
     action.requires_admin("os-migrate-server:migrate")
     host = parse(Migrate, action.argument or {}, action.version).host
+    begin(Verb.MIGRATE, action.server.vm_state, action.server.task_state)
+    await action.services.db.read(moves.check_target, action.server, host)
     await start_moves.move(action.services, action.context, action.server, MoveKind.MIGRATE, host=host)
     return empty(202)
 

@@ -209,6 +209,18 @@ def check_alone(session: Session, server: Server) -> None:
             raise Conflict(f"A host has yet to confirm that a move of instance {server.id} is undone there.")
 
 
+def check_target(session: Session, server: Server, host: str | None) -> None:
+    """Raises BadRequest for a host that an administrator names and that is not there, or is where the server is."""
+    if host is None:
+        return
+    if host == server.host:
+        raise BadRequest("The target host can't be the same one.")
+    try:
+        hosts.get(session, host)
+    except NotFound as error:
+        raise BadRequest(error.message) from None
+
+
 def check_evacuation(session: Session, server: Server, to_host: str | None, silent_since: float) -> None:
     """
     Args:
@@ -217,13 +229,7 @@ def check_evacuation(session: Session, server: Server, to_host: str | None, sile
     Raises:
         BadRequest: the server's host runs its servers still, as far as anybody knows, or the other is not there.
     """
-    if to_host is not None:
-        if to_host == server.host:
-            raise BadRequest("The target host can't be the same one.")
-        try:
-            hosts.get(session, to_host)
-        except NotFound as error:
-            raise BadRequest(error.message) from None
+    check_target(session, server, to_host)
     own = hosts.snapshot(session, {str(server.host)})
     if any(not host.forced_down and host.reported_at.timestamp() > silent_since for host in own):
         raise BadRequest(f"Compute service of {server.host} is still in use.")

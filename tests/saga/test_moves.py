@@ -1,7 +1,7 @@
 """Servers that move: what their owners see of it, and hosts that say no on the way."""
 
 from tests.saga import faults
-from tests.saga.moves import delete, resize
+from tests.saga.moves import delete, migrate, pay, resize, there_only
 from tests.saga.scenarios import shut_off
 from tests.saga.snapshot import snapshot
 from tests.saga.world import LARGER, OTHER_IMAGE, Place, World
@@ -75,4 +75,51 @@ async def test_a_server_moves_once_more_under_another_number(cloud: World) -> No
     server = cloud.server(place)
     assert server is not None
     assert (server.attempt, server.kept) == (3, (server.host, 1))
+    await delete(cloud, place)
+
+
+async def test_a_resize_goes_elsewhere_where_its_own_host_refuses(cloud: World) -> None:
+    place = await cloud.place()
+    home = (await cloud.active(place)).host
+    cloud.faults.add(place.workflow_id, "ResizeServer", "hypervisor.spawn", faults.refuses_after())
+    await cloud.act(place, "resize", argument={"flavorRef": LARGER})
+    assert await _status(cloud, place) == "VERIFY_RESIZE"
+    server = cloud.server(place)
+    assert server is not None
+    assert (server.attempt, server.kept) == (3, (home, 1))
+    await there_only(cloud, place, str(server.host), str(home))
+    await delete(cloud, place)
+
+
+async def test_a_migration_is_taken_back_to_its_host(cloud: World) -> None:
+    place = await cloud.place()
+    await cloud.active(place)
+    before = await snapshot(cloud, place)
+    await migrate(cloud, place)
+    assert await _status(cloud, place) == "VERIFY_RESIZE"
+    await cloud.act(place, "revertResize")
+    assert await _status(cloud, place) == "ACTIVE"
+    assert await snapshot(cloud, place) == before
+    await delete(cloud, place)
+
+
+async def test_nothing_runs_twice_while_the_other_host_does_not_say_that_it_is_off(cloud: World) -> None:
+    place = await cloud.place()
+    home = (await cloud.active(place)).host
+    cloud.faults.add(place.workflow_id, "ResizeServer", "hypervisor.spawn", faults.breaks_after())
+    cloud.faults.add(place.workflow_id, "ResizeServer", "hypervisor.destroy", faults.breaks_before())
+    await migrate(cloud, place)
+    assert await _status(cloud, place) == "ERROR"
+    found = await snapshot(cloud, place)
+    ((away, attempt),) = found["debts"]
+    assert (found["claims"], found[str(home)]["domains"]) == ([(home, 1, False), (away, attempt, True)], [])
+    await cloud.act(place, "reboot", argument={"type": "HARD"}, status=409)
+    await pay(cloud, place, found)
+    await cloud.act(place, "reboot", argument={"type": "HARD"})
+    assert await _status(cloud, place) == "ACTIVE"
+    found = await snapshot(cloud, place)
+    assert (found["claims"], found[away]["domains"]) == ([(home, 1, False)], [])
+    assert found[str(home)]["domains"] == [(1, 1)]
+    # The copy that had come to the other host is nobody's, and goes as any image that is not used.
+    cloud.hosts[away].cache.evict(0)
     await delete(cloud, place)

@@ -37,8 +37,9 @@ async def test_moves_are_started_and_answered(world: World) -> None:
     assert reply.content == b""
     assert world.starts.moves == [(server_id, MoveKind.RESIZE, {"flavor_id": "2"})]
     assert (await _act(world, server_id, {"migrate": None}, by="admin", status=202)).content == b""
-    await _act(world, server_id, {"migrate": {"host": "b"}}, by="admin", version="2.56", status=202)
-    assert [how for _, kind, how in world.starts.moves if kind is MoveKind.MIGRATE] == [{"host": None}, {"host": "b"}]
+    for host, status in (("b", 400), ("h1", 400), (None, 202)):
+        await _act(world, server_id, {"migrate": {"host": host}}, by="admin", version="2.56", status=status)
+    assert [how for _, kind, how in world.starts.moves if kind is MoveKind.MIGRATE] == [{"host": None}] * 2
     reply = await _act(world, server_id, {"confirmResize": None}, status=204)
     assert reply.content == b""
     assert (await _act(world, server_id, {"revertResize": None}, status=202)).content == b""
@@ -160,6 +161,7 @@ async def test_a_server_that_waits_for_its_confirmation_is_shown_so(world: World
     world.db.write_now(servers.set_power_state, server_id, 1, VmState.RESIZED)
     shown = (await world.get(f"/servers/{server_id}"))["server"]
     assert (shown["status"], shown["OS-EXT-STS:vm_state"], shown["progress"]) == ("VERIFY_RESIZE", "resized", 100)
+    await _act(world, server_id, {"os-resetState": {"state": "active"}}, by="admin", status=409)
 
 
 async def test_moves_are_listed_for_administrators(world: World) -> None:
