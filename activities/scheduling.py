@@ -39,6 +39,10 @@ class HostRef(History):
     host: str
 
 
+class Seen(History):
+    is_up: bool
+
+
 class ServerRef(History):
     server_id: str
 
@@ -110,6 +114,11 @@ class SchedulingActivities:
     async def release_all(self, params: ServerRef) -> None:
         """The server is gone: close all its attempts and give back all it holds, but for what is quarantined."""
         await self._db.write(settlement.release_all, params.server_id)
+
+    @step("scheduling.see_host", because="it reads")
+    async def see_host(self, params: HostRef) -> Seen:
+        """Whether the host has reported of late."""
+        return Seen(is_up=await self._scheduler.is_up(params.host))
 
     @step("scheduling.build_failed", because="a failure that happened stays counted")
     async def build_failed(self, params: HostRef) -> None:

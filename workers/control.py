@@ -100,12 +100,12 @@ def build(
     ]
 
 
-def _worker(client: Client, queue: str, activities: list[Any], threads: int = 1, **more: Any) -> Worker:
+def _worker(client: Client, queue: str, activities: list[Any], threads: int = 0, **more: Any) -> Worker:
     return Worker(
         client,
         task_queue=queue,
         activities=activities,
-        activity_executor=ThreadPoolExecutor(threads, thread_name_prefix=queue),
+        activity_executor=ThreadPoolExecutor(threads, thread_name_prefix=queue) if threads else None,
         interceptors=[Heartbeats()],
         graceful_shutdown_timeout=GRACE,
         **more,

@@ -78,6 +78,11 @@ def is_refusal(error: BaseException) -> bool:
     return isinstance(cause, TimeoutError)
 
 
+def is_untaken(error: BaseException) -> bool:
+    """True if nobody took the work from its queue in time: it has not begun."""
+    return any(isinstance(link, TimeoutError) and link.type is TimeoutType.SCHEDULE_TO_START for link in _chain(error))
+
+
 def is_unsure(error: BaseException) -> bool:
     """True if a failed transaction may have been, or may still be, written: it was not refused."""
     return not 400 <= cause_of(error).code < 500

@@ -150,6 +150,8 @@ STUCK_PAUSE = _s(30)
 
 TASK_TIMEOUT = _s(5)
 """Of workflow tasks: a control worker killed during an admission holds its POST no longer."""
+HOST_PATIENCE = _s(40)
+"""How long work lies in a host's queue before it is asked whether the host is up: longer than it may be silent."""
 STICKY_TIMEOUT = _s(3)
 UPDATE_TIMEOUT = _s(20)
 """How long the API waits for an admission."""

@@ -6,7 +6,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import ConsoleText, HypervisorActivities, ReadConsole
     from infra.temporal.history import History
     from workflows import policies
-    from workflows.saga import execute
+    from workflows.execution import execute
 
 
 class ConsoleParams(History):

@@ -11,15 +11,15 @@ from typing import Any
 
 from temporalio import workflow
 from temporalio.common import Priority
-from temporalio.exceptions import ActivityError, FailureError
+from temporalio.exceptions import ActivityError
 
 with workflow.unsafe.imports_passed_through():
     from activities.base import info
     from activities.models import Attempt
     from activities.records import OweCleanup, RecordsActivities, Stuck
     from infra.temporal import attributes
-    from infra.temporal.queues import host_queue
     from workflows import failures, policies
+    from workflows.execution import execute
     from workflows.policies import Policy
     from workflows.step_table import StepTable
 
@@ -195,64 +195,6 @@ class Saga:
         if self.server_id is not None:
             stuck = Stuck(server_id=self.server_id, what=None if what is None else f"{what[0]}: {what[1]}")
             await self.run(RecordsActivities.set_stuck, stuck, policies.UNDO_RECORD)
-
-
-async def execute(
-    do: Callable[..., Any],
-    params: Any,
-    policy: Policy,
-    *,
-    host: str | None = None,
-    title: str = "",
-    priority: Priority = Priority.default,
-) -> Any:
-    """One activity under a policy."""
-    summary = f"{title} on {host}" if host else title
-    if policy.local:
-        return await _execute_local(do, params, policy, summary[:200] or None)
-    queue = policy.queue
-    if policy.lane is not None:
-        assert host is not None, f"{policy.name} runs on a host"
-        queue = host_queue(host, policy.lane)
-    return await workflow.execute_activity(
-        do,
-        params,
-        task_queue=queue,
-        start_to_close_timeout=policy.start_to_close,
-        schedule_to_start_timeout=policy.schedule_to_start,
-        schedule_to_close_timeout=policy.schedule_to_close,
-        heartbeat_timeout=policy.heartbeat,
-        retry_policy=policy.retry,
-        summary=summary[:200] or None,
-        priority=priority,
-        # What was told to stop is waited for: an undo must not run beside its do.
-        cancellation_type=workflow.ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-    )
-
-
-async def _execute_local(do: Callable[..., Any], params: Any, policy: Policy, summary: str | None) -> Any:
-    """The engine hands over a local activity's failure bare: here it gets the name of its step, as any other has it."""
-    try:
-        return await workflow.execute_local_activity(
-            do,
-            params,
-            start_to_close_timeout=policy.start_to_close,
-            schedule_to_close_timeout=policy.schedule_to_close,
-            retry_policy=policy.retry,
-            summary=summary,
-        )
-    except FailureError as error:
-        if isinstance(error, ActivityError) or failures.is_cancel(error):
-            raise
-        raise ActivityError(
-            "Activity task failed",
-            scheduled_event_id=0,
-            started_event_id=0,
-            identity="",
-            activity_type=info(do).name,
-            activity_id="",
-            retry_state=None,
-        ) from error
 
 
 async def side_by_side(*branches: Any) -> list[Any]:

@@ -17,7 +17,8 @@ with workflow.unsafe.imports_passed_through():
     from activities.records import MarkDeleting, RecordsActivities, Remains
     from infra.temporal.history import History
     from workflows import failures, policies
-    from workflows.saga import Saga, execute
+    from workflows.execution import execute
+    from workflows.saga import Saga
 
 
 class DeleteRequest(History):

@@ -52,8 +52,8 @@ def reset(session: Session, project_id: str) -> None:
 
 def usage(session: Session, project_id: str) -> Usage:
     """By servers that are not deleted."""
-    count, cores, ram = run(session, _USAGE, {"of_project": project_id}).one()
-    return Usage(instances=count, cores=cores, ram=ram)
+    row = run(session, _USAGE, {"of_project": project_id}).one()
+    return Usage(instances=row.servers, cores=row.vcpus, ram=row.ram_mb)
 
 
 def lock(session: Session, project_id: str) -> Quota:

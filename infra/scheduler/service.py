@@ -113,6 +113,12 @@ class Scheduler:
         table = HostTable(away, aggregates.list_all(session), as_of=moment)
         return bool(select(table, _placed(session, request), self._options).ranked)
 
+    async def is_up(self, host: str) -> bool:
+        """Whether a host is there and has reported within the time after which it counts as down."""
+        down = now() - timedelta(seconds=self._options.host_down_seconds)
+        found = await self._db.read(hosts.snapshot, {host})
+        return any(one.ready and not one.forced_down and one.reported_at >= down for one in found)
+
     async def dry_run(self, request: PlacementRequest) -> Explanation:
         """Where a server would go now, and why not elsewhere. Claims nothing."""
         placed = await self._db.read(_placed, request)

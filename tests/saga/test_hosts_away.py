@@ -1,13 +1,17 @@
 """Hosts that do not answer, and undos that do not get through: what a guest could still touch stays taken."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from sqlmodel import col, update
 
 from activities.base import translate
 from infra.db import debts, hosts
+from infra.db.tables.hosts import HostRow
+from infra.db.types import now
 from infra.domain.errors import HostRejected
 from infra.scheduler import service
 from tests.saga import faults
@@ -157,6 +161,51 @@ async def test_a_server_on_a_dead_host_can_be_deleted(two: World, impatient: Non
     await host.host.upkeep.settle()
     two.start_host(str(server.host))
     await gone(two, place, before)
+
+
+@pytest.mark.parametrize("silent", [True, False], ids=["is down", "is up"])
+async def test_work_that_nobody_takes_is_waited_for_while_its_host_is_up(
+    two: World, impatient: None, monkeypatch: pytest.MonkeyPatch, silent: bool
+) -> None:
+    """Its worker ends in the middle of a boot: one that is away for long is left, one that only restarts is not."""
+    monkeypatch.setattr(policies, "HOST_PATIENCE", timedelta(seconds=0.5))
+    place = await two.place()
+    before = await snapshot(two, place)
+    asked: list[str] = []
+
+    async def ends(n: int, call: faults.Call) -> object:
+        result = await call()
+        if n == 1:
+            server = two.server(place)
+            assert server is not None
+            host = str(server.host)
+            if silent:
+                old = now() - timedelta(days=1)
+                own = update(HostRow).where(col(HostRow.name) == host)
+                two.db.write_now(lambda session: session.execute(own.values(reported_at=old)))
+            tasks.append(asyncio.ensure_future(two.hosts[host].stop()))
+        return result
+
+    async def sees(n: int, call: faults.Call) -> object:
+        asked.append("asked")
+        if not silent and n == 2:
+            for name, host in two.hosts.items():
+                if not host.workers:
+                    two.start_host(name)
+        return await call()
+
+    tasks: list[asyncio.Future[None]] = []
+    two.faults.add(place.workflow_id, "BootServer", "networks.allocate", ends)
+    two.faults.add(place.workflow_id, "BootServer", "scheduling.see_host", sees)
+    server = await two.active(place)
+    await asyncio.gather(*tasks)
+    assert (server.attempt, bool(asked)) == ((2, True) if silent else (1, True))
+    for name, host in two.hosts.items():
+        if not host.workers:
+            await host.host.upkeep.report()
+            await host.host.upkeep.settle()
+            two.start_host(name)
+    await delete_and_compare(two, place, before)
 
 
 async def test_what_a_fenced_host_owes_is_given_back_and_still_owed(two: World, impatient: None) -> None:
