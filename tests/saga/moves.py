@@ -360,7 +360,7 @@ MIGRATE = replace(
     done=migrated,
     undone=migrated_or_not,
     forward_only=frozenset({"moves.complete", "images.withdraw"}),
-    brief=frozenset({*RESIZE.brief, *_AFTER, "scheduling.claim_host", "hypervisor.park"}),
+    brief=frozenset({*RESIZE.brief, *_AFTER, "scheduling.claim_host", "hypervisor.park", "networks.plug"}),
 )
 
 # -- evacuate
