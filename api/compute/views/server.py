@@ -54,7 +54,8 @@ def after_update(
     """What a PUT answers: less than a GET before 2.75."""
     if version >= WHOLE_PUT:
         return detail(server, around, context, version, settings)
-    return _common(server, around, version, settings) | _later(server, around, version, one=True)
+    shown = _common(server, around, version, settings) | _later(server, around, version, one=True)
+    return shown | {"addresses": addresses(around, extended=False)}
 
 
 def after_rebuild(
