@@ -187,7 +187,9 @@ class World:
     async def add_host(self, name: str, **inventory: Any) -> FakeHost:
         """Known and ready; nobody polls its queues before ``start_host``."""
         driver = FakeDriver(name, FAKE_INVENTORY.model_copy(update=inventory))
-        return await self.add_real_host(HostSettings(name=name), driver, FakeNetworkBackend())
+        # What a proof holds up must not hold up the others.
+        settings = HostSettings(name=name, work_slots=50, bulk_slots=50)
+        return await self.add_real_host(settings, driver, FakeNetworkBackend())
 
     async def add_real_host(self, settings: HostSettings, driver: Any, network: Any) -> FakeHost:
         """With any driver and network: of their own, ``snapshot`` asks for their devices."""
