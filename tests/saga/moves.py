@@ -119,6 +119,8 @@ REBUILD = Scenario(
             "host.accept",
             "conductor.get_instance",
             "conductor.get_devices",
+            "volumes.find",
+            "volumes.connect",
             "hypervisor.remove",
             "images.release",
         }
@@ -180,9 +182,11 @@ RESIZE = Scenario(
             "host.accept",
             "conductor.get_instance",
             "conductor.get_devices",
+            "hypervisor.park",
             "networks.plug",
             "volumes.find",
             "volumes.connect",
+            "hypervisor.spawn",
         }
     ),
 )
@@ -360,7 +364,7 @@ MIGRATE = replace(
     done=migrated,
     undone=migrated_or_not,
     forward_only=frozenset({"moves.complete", "images.withdraw"}),
-    brief=frozenset({*RESIZE.brief, *_AFTER, "scheduling.claim_host", "hypervisor.park", "networks.plug"}),
+    brief=frozenset({*RESIZE.brief, *_AFTER, "scheduling.claim_host", "networks.plug", "hypervisor.carry_disk"}),
 )
 
 # -- evacuate

@@ -190,7 +190,9 @@ class World:
     async def add_host(self, name: str, *, pci_devices: tuple[PciDevice, ...] = (), **inventory: Any) -> FakeHost:
         """Known and ready; nobody polls its queues before ``start_host``."""
         driver = FakeDriver(name, FAKE_INVENTORY.model_copy(update=inventory), pci_devices=pci_devices)
-        return await self.add_real_host(HostSettings(name=name), driver, FakeNetworkBackend())
+        # What a proof holds up must not hold up the others.
+        settings = HostSettings(name=name, work_slots=50, bulk_slots=50)
+        return await self.add_real_host(settings, driver, FakeNetworkBackend())
 
     async def add_real_host(self, settings: HostSettings, driver: Any, network: Any) -> FakeHost:
         """With any driver and network: of their own, ``snapshot`` asks for their devices."""
