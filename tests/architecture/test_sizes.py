@@ -23,7 +23,6 @@ LONG_FUNCTIONS: dict[str, int] = {
     "api/faults.py:install": 45,
     "api/volume/snapshots.py:add_to": 50,
     "api/volume/volumes.py:add_to": 50,
-    "workers/control.py:build": 46,
 }
 """Functions that are one list of steps or of fields from their first line to their last."""
 

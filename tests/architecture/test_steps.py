@@ -117,7 +117,7 @@ def test_workflows_run_activities_by_the_saga_only() -> None:
             ast.unparse(node.func) for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)
         }
         runs = {name for name in called if "execute_activity" in name or "execute_local_activity" in name}
-        assert path.name == "saga.py" or runs == set(), path.name
+        assert path.name == "execution.py" or runs == set(), path.name
 
 
 def test_histories_have_constant_defaults_and_no_validators() -> None:

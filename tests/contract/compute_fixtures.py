@@ -1,6 +1,7 @@
 """What tests of hypervisors need: a libvirtd of their own, a guest that answers, a bridge."""
 
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -97,7 +98,8 @@ def guest_files() -> GuestFiles:
 
 @pytest.fixture(scope="session")
 def bridge(libvirtd: Libvirtd) -> Iterator[str]:
-    name = f"knct{os.getpid() % 100000}"
+    # Each module that imports this has one of its own.
+    name = f"knct{secrets.token_hex(4)}"
     subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
     subprocess.run(["ip", "link", "set", name, "up"], check=True)
     yield name

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from infra.compute.attempts import Attempts
+from infra.compute.copies import DiskCopies
 from infra.compute.guests import GuestFiles
 from infra.compute.libvirt.driver import LibvirtDriver
 from infra.compute.upkeep import Upkeep
@@ -51,6 +52,7 @@ class Host:
         self.driver = driver
         self.network = LinuxNetworkBackend(self.settings, directory / "network")
         self.files = GuestFiles(directory / "instances")
+        self.copies = DiskCopies(directory / "instances")
         self.cache = HostCache(directory / "images")
         (directory / "images" / "data" / IMAGE).touch()
         self.attempts = Attempts(directory / "attempts")
@@ -58,7 +60,7 @@ class Host:
 
     def upkeep(self, control: Control) -> Upkeep:
         settings = Settings(state_dir=self.directory, host=self.settings)
-        parts = (self.driver, self.network, self.files, self.cache, self.attempts)
+        parts = (self.driver, self.network, self.files, self.copies, self.cache, self.attempts)
         return Upkeep(settings, *parts, control)  # type: ignore[arg-type]
 
     def boot(self, last: int, attempt: int = 1) -> tuple[str, str, str]:
@@ -130,7 +132,7 @@ async def test_what_nobody_expects_goes_and_a_living_server_is_not_touched(host:
     process = _qemu(living)
     control = Control()
     control.expected = [
-        Expected(server_id=living, attempt=2, vm_state="active", task_state=None, ports=(port_id,), images=(IMAGE,))
+        Expected(server_id=living, attempts=(2,), vm_state="active", task_state=None, ports=(port_id,), images=(IMAGE,))
     ]
     assert (await host.upkeep(control).tidy()).done == ()
     await asyncio.to_thread(plant, host, living, network_id)
