@@ -34,8 +34,6 @@ class FindBackups(History):
     backup_type: str
     keep: int
     """How many of the latest stay."""
-    newest: str = ""
-    """Id of the one that was made just now: it is one of them."""
     token: Sealed
     token_server_id: str
 
@@ -83,8 +81,6 @@ class ImageRecordActivities:
         }
         answer = await self._rest.request("GET", f"/image/v2/images?{urlencode(query)}", token=token)
         found = [image["id"] for image in answer["images"]]
-        # Times are told in seconds: of two of the same second only the run knows which is the newer.
-        found.sort(key=lambda image_id: image_id != params.newest)
         return Surplus(image_ids=tuple(reversed(found[params.keep :])))
 
     @step("images.remove", because="a backup that was rotated away is not brought back")

@@ -99,7 +99,7 @@ class CreateImage(Deletable):
 
     async def rotate(self, rotation: Rotation) -> None:
         token: dict[str, Any] = {"token": self.params.token, "token_server_id": self.server_id}
-        find = FindBackups(server_id=self.server_id, newest=self.params.image_id, **rotation.model_dump(), **token)
+        find = FindBackups(server_id=self.server_id, **rotation.model_dump(), **token)
         surplus: Surplus = await self.saga.step(ImageRecordActivities.find_backups, find, policies.SERVICE_CALL)
         for image_id in surplus.image_ids:
             remove = RemoveImage(image_id=image_id, **token)

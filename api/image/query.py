@@ -79,7 +79,9 @@ def page(images: Sequence[Image], params: QueryParams) -> dict[str, Any]:
     rows = [(image, image_view(image)) for image in images]
     rows = [row for row in rows if all(matches(*row) for matches in filters)]
     for key, descending in reversed(_order(params)):
-        rows.sort(key=lambda row: _sortable(row[1].get(key)), reverse=descending)
+        # Times are told in seconds and kept exactly: images of one second have an order too.
+        exact = key in ("created_at", "updated_at")
+        rows.sort(key=lambda row: _sortable(getattr(row[0], key) if exact else row[1].get(key)), reverse=descending)
     found = [wire for _, wire in rows]
     limit = _limit(params)
     start = _after(images, found, params.get("marker"))

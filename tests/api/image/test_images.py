@@ -42,6 +42,18 @@ async def test_a_new_image_is_queued_and_belongs_to_its_project(world: World) ->
         assert (await client.get("/v2/images")).json()["images"] == [image]
 
 
+async def test_images_of_one_second_are_listed_in_the_order_of_their_creation(world: World) -> None:
+    made = [(await create(world, name=str(number)))["id"] for number in range(5)]
+    async with world.client() as client:
+        for query, expected in (
+            ("", made[::-1]),
+            ("?sort=created_at:asc", made),
+            ("?sort=created_at:desc", made[::-1]),
+        ):
+            listed = (await client.get(f"/v2/images{query}")).json()["images"]
+            assert [image["id"] for image in listed] == expected
+
+
 @pytest.mark.parametrize(
     ("fields", "status"),
     [
