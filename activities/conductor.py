@@ -151,14 +151,13 @@ def _key(session: Session, server: Server) -> Keypair | None:
 
 def _guest(session: Session, params: GetInstance) -> GuestRecord:
     instance, server = _instance(session, params), servers.get(session, params.attempt.server_id)
-    used = [image for image in (server.image_id, server.kernel_id, server.ramdisk_id) if image]
-    formats = images.formats(session, used)
+    formats = images.formats(session, server.images)
     own = devices(session, server)
     # One that is being attached comes to the guest by itself.
     settled = {one.id for one in attachments.of_server(session, server.id) if one.status == "attached"}
     volumes = tuple(volume for volume in own.volumes if volume.attachment_id in settled)
     return GuestRecord(
         instance=instance,
-        images=tuple(ImageUse(image_id=image, disk_format=formats.get(image, "")) for image in used),
+        images=tuple(ImageUse(image_id=image, disk_format=formats.get(image, "")) for image in server.images),
         devices=own.model_copy(update={"volumes": volumes}),
     )

@@ -62,9 +62,7 @@ class ImageRecordActivities:
     @step("images.reserve", undo=withdraw)
     async def reserve(self, params: ReserveImage) -> None:
         """Make the image's record; its data follows. Raises as the Image API refuses."""
-        token = None
-        if params.token is not None:
-            token = self._sealer.open(params.token, server_id=params.token_server_id, field="token")
+        token = self._sealer.open_if_any(params.token, server_id=params.token_server_id, field="token")
         body = {**params.fields, "id": params.image_id}
         await self._rest.request("POST", "/image/v2/images", token=token, key=params.key, json=body)
 

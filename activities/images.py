@@ -87,9 +87,7 @@ class ImageActivities:
         """Raises BuildAborted if the image is not usable: no other host could use it either."""
         server_id, number = params.attempt.server_id, params.attempt.number
         self._attempts.check(server_id, number)
-        token = None
-        if params.token is not None:
-            token = self._sealer.open(params.token, server_id=params.token_server_id, field="token")
+        token = self._sealer.open_if_any(params.token, server_id=params.token_server_id, field="token")
         image = self._image(params.image_id, token)
         if image["status"] != "active":
             raise BuildAborted(f"Image {params.image_id} is not active.", code=400)
@@ -143,9 +141,7 @@ class ImageActivities:
             TooLarge: the project has no room for it.
             Unavailable: the data did not get through, or an earlier try still holds the image.
         """
-        token = None
-        if params.token is not None:
-            token = self._sealer.open(params.token, server_id=params.token_server_id, field="token")
+        token = self._sealer.open_if_any(params.token, server_id=params.token_server_id, field="token")
         image = self._image(params.image_id, token)
         if image["status"] == "queued":
             self._send(params, token)

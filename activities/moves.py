@@ -181,16 +181,12 @@ def _begun(server: Server) -> BegunMove:
         next_attempt=server.last_attempt,
         starts=move.vm_state != VmState.STOPPED,
         ran=move.vm_state == VmState.ACTIVE or server.power_state == PowerState.RUNNING,
-        images=_images(new),
+        images=new.images,
         parts=tuple(image for image in (new.kernel_id, new.ramdisk_id) if image),
-        old_images=_images(server),
+        old_images=server.images,
         disk_gb=new.flavor.disk_gb,
         has_disk=server.image_id is not None,
     )
-
-
-def _images(server: Server) -> tuple[str, ...]:
-    return tuple(image for image in (server.image_id, server.kernel_id, server.ramdisk_id) if image)
 
 
 def _begin_end(session: Session, params: BeginEnd) -> MoveSides:
@@ -206,6 +202,6 @@ def _begin_end(session: Session, params: BeginEnd) -> MoveSides:
             server_id=server.id, number=server.attempt, host=str(server.host), keeps=move.attempt if same else 0
         ),
         ran=move.vm_state == VmState.ACTIVE,
-        images=_images(server),
+        images=server.images,
         ports=devices(session, server).ports,
     )

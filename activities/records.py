@@ -237,11 +237,10 @@ class RecordsActivities:
 
 
 def _admitted(server: Server) -> Admitted:
-    images = (server.image_id, server.kernel_id, server.ramdisk_id)
     return Admitted(
         server_id=server.id,
         name=server.name,
-        images=tuple(image for image in images if image),
+        images=server.images,
         ports=tuple(
             PortRef(port_id=entry.port_id, network_id=entry.network_id, created=entry.created, fixed_ip=entry.fixed_ip)
             for entry in server.networks

@@ -107,9 +107,7 @@ def _take(session: Session, params: TakeServer) -> TakenServer:
 
 
 def _moving(session: Session, server: Server, taken: TakenServer) -> TakenServer:
-    number, new = server.last_attempt, server.moved
-    kept = (server.image_id, server.kernel_id, server.ramdisk_id)
-    images = (new.image_id, new.kernel_id, new.ramdisk_id)
+    number, kept = server.last_attempt, server.images
     return taken.model_copy(
         update={
             "moving": Attempt(server_id=server.id, number=number, host=taken.host, keeps=server.attempt),
@@ -119,7 +117,7 @@ def _moving(session: Session, server: Server, taken: TakenServer) -> TakenServer
                 if claim.attempt > server.attempt and not claim.quarantined
             ),
             "ran": server.vm_state is VmState.ACTIVE or server.power_state == PowerState.RUNNING,
-            "new_images": tuple(image for image in images if image and image not in kept),
+            "new_images": tuple(image for image in server.moved.images if image not in kept),
         }
     )
 

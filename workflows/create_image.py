@@ -19,7 +19,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.temporal.sealed import Sealed
     from workflows import failures, policies
     from workflows.saga import Saga
-    from workflows.verb import Deletable, Outcome
+    from workflows.verb import Holding, Outcome
 
 
 class Rotation(History):
@@ -42,7 +42,7 @@ class CreateImageParams(History):
 
 
 @workflow.defn(name="CreateImage")
-class CreateImage(Deletable):
+class CreateImage(Holding):
     @workflow.init
     def __init__(self, params: CreateImageParams) -> None:
         super().__init__(params.server_id)
@@ -54,12 +54,6 @@ class CreateImage(Deletable):
         self.saga = Saga(
             f"{params.begin.verb} {params.name}", params.server_id, Priority(priority_key=policies.VERB_PRIORITY)
         )
-
-    @workflow.update(name="admission")
-    async def admission(self) -> None:
-        """Answers when the verb holds the server and the image's record is there; fails with the refusal's code
-        otherwise."""
-        await self.admitted()
 
     @workflow.run
     async def run(self, params: CreateImageParams) -> Outcome:

@@ -15,7 +15,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.temporal.history import History
     from workflows import failures, policies
     from workflows.saga import Saga
-    from workflows.verb import Deletable, Outcome
+    from workflows.verb import Holding, Outcome
 
 
 class EndMoveParams(History):
@@ -23,7 +23,7 @@ class EndMoveParams(History):
     name: str = ""
 
 
-class EndingMove(Deletable):
+class EndingMove(Holding):
     """Base of both; subclasses say in ``go`` what goes and what stays."""
 
     def __init__(self, params: EndMoveParams) -> None:

@@ -21,11 +21,6 @@ class EvacuateServer(Moving):
     def __init__(self, params: MoveParams) -> None:
         super().__init__(params)
 
-    @workflow.update(name="admission")
-    async def admission(self) -> None:
-        """Answers when the evacuation holds the server; fails with the refusal's code otherwise."""
-        await self.admitted()
-
     @workflow.run
     async def run(self, params: MoveParams) -> Outcome:
         return await self.run_move()

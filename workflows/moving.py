@@ -26,7 +26,7 @@ with workflow.unsafe.imports_passed_through():
     from workflows import failures, policies
     from workflows.building import Building
     from workflows.saga import Saga, Stopped, side_by_side
-    from workflows.verb import Deletable, Outcome
+    from workflows.verb import Holding, Outcome
 
 
 class MoveParams(History):
@@ -41,7 +41,7 @@ class MoveParams(History):
     """An administrator's choice."""
 
 
-class Moving(Building, Deletable):
+class Moving(Building, Holding):
     """Base of the moves; subclasses say in ``forward`` how the next attempt is made."""
 
     def __init__(self, params: MoveParams) -> None:

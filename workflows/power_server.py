@@ -21,7 +21,7 @@ with workflow.unsafe.imports_passed_through():
     from infra.temporal.history import History
     from workflows import failures, policies
     from workflows.saga import Saga, side_by_side
-    from workflows.verb import Deletable, Outcome
+    from workflows.verb import Holding, Outcome
 
 
 class PowerParams(History):
@@ -31,7 +31,7 @@ class PowerParams(History):
 
 
 @workflow.defn(name="PowerServer")
-class PowerServer(Deletable):
+class PowerServer(Holding):
     @workflow.init
     def __init__(self, params: PowerParams) -> None:
         super().__init__(params.server_id)
@@ -40,11 +40,6 @@ class PowerServer(Deletable):
         self.saga = Saga(
             f"{params.begin.verb} {params.name}", params.begin.server_id, Priority(priority_key=policies.VERB_PRIORITY)
         )
-
-    @workflow.update(name="admission")
-    async def admission(self) -> None:
-        """Answers when the verb holds the server; fails with the refusal's code otherwise."""
-        await self.admitted()
 
     @workflow.run
     async def run(self, params: PowerParams) -> Outcome:

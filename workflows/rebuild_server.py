@@ -18,11 +18,6 @@ class RebuildServer(Moving):
     def __init__(self, params: MoveParams) -> None:
         super().__init__(params)
 
-    @workflow.update(name="admission")
-    async def admission(self) -> None:
-        """Answers when the rebuild holds the server; fails with the refusal's code otherwise."""
-        await self.admitted()
-
     @workflow.run
     async def run(self, params: MoveParams) -> Outcome:
         return await self.run_move()

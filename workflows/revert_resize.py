@@ -18,11 +18,6 @@ class RevertResize(EndingMove):
     def __init__(self, params: EndMoveParams) -> None:
         super().__init__(params)
 
-    @workflow.update(name="admission")
-    async def admission(self) -> None:
-        """Answers when the revert holds the server; fails with the refusal's code otherwise."""
-        await self.admitted()
-
     @workflow.run
     async def run(self, params: EndMoveParams) -> Outcome:
         return await self.run_end()

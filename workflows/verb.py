@@ -146,6 +146,15 @@ class Deletable(Admissible):
         self.delete_request = self.delete_request or request
 
 
+class Holding(Deletable):
+    """A verb of one server whose admission answers that it holds the server, and nothing more."""
+
+    @workflow.update(name="admission")
+    async def admission(self) -> None:
+        """Answers when the verb holds the server; fails with the refusal's code otherwise."""
+        await self.admitted()
+
+
 async def _finished(task: asyncio.Task[None]) -> None:
     await workflow.wait_condition(task.done)
 

@@ -4,7 +4,7 @@ An upload holds the image by its request id while the status is ``saving``; what
 meanwhile, an upload that no longer holds it changes nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from sqlalchemy import ColumnElement, func, or_
 from sqlmodel import Session, col, select
@@ -246,7 +246,7 @@ def unknown(session: Session, image_ids: list[str]) -> list[str]:
     return [image_id for image_id in image_ids if image_id not in known]
 
 
-def formats(session: Session, image_ids: list[str]) -> dict[str, str]:
+def formats(session: Session, image_ids: Collection[str]) -> dict[str, str]:
     """Disk formats by id; of deleted images too: hosts keep their data for as long as servers use it."""
     query = select(ImageRow.id, ImageRow.disk_format).where(col(ImageRow.id).in_(image_ids))
     return {image_id: disk_format or "" for image_id, disk_format in session.exec(query)}

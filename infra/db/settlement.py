@@ -46,7 +46,7 @@ def expected(session: Session, host: str) -> list[Expected]:
             vm_state=server.vm_state,
             task_state=server.task_state,
             ports=tuple(port.id for port in bound[server.id] if port.host == host),
-            images=tuple(image for image in (server.image_id, server.kernel_id, server.ramdisk_id) if image),
+            images=server.images,
         )
         for server in found
     ]

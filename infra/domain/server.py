@@ -267,6 +267,11 @@ class Server(BaseModel):
         return (self.move.host, self.move.attempt) if self.move is not None and self.move.done else None
 
     @property
+    def images(self) -> tuple[str, ...]:
+        """Ids of all that its guest is made from: root disk, kernel, ramdisk."""
+        return tuple(image for image in (self.image_id, self.kernel_id, self.ramdisk_id) if image)
+
+    @property
     def instance_name(self) -> str:
         """The libvirt domain's name."""
         return f"kn-{self.id}"

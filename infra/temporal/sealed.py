@@ -75,6 +75,10 @@ class Sealer:
         except InvalidTag:
             raise CannotOpen("A sealed value does not belong to this server and field.") from None
 
+    def open_if_any(self, sealed: Sealed | None, *, server_id: str, field: str) -> str | None:
+        """As ``open``; None where there is nothing sealed."""
+        return None if sealed is None else self.open(sealed, server_id=server_id, field=field)
+
 
 def _binding(server_id: str, field: str) -> bytes:
     return f"{server_id}\0{field}".encode()
