@@ -68,11 +68,20 @@ class _Faulty(ActivityInboundInterceptor):
         rule = self._faults.rules.get(key)
         running = self._faults.running
         running[workflow_id] = running.get(workflow_id, 0) + 1
+        context = activity._Context.current()
+        beat = context.heartbeat
+
+        async def call() -> Any:
+            # Around the heartbeat of what runs in a thread the SDK puts a wait for the loop: around one that waits
+            # already, a second call's would hold up the loop itself.
+            context.heartbeat = beat
+            return await self.next.execute_activity(input)
+
         try:
             if rule is None:
-                return await self.next.execute_activity(input)
+                return await call()
             rule.calls += 1
-            return await rule.act(rule.calls, lambda: self.next.execute_activity(input))
+            return await rule.act(rule.calls, call)
         finally:
             running[workflow_id] -= 1
 
