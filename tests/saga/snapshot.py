@@ -5,7 +5,8 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from infra.db import claims, debts, hosts, images, quotas, servers, volumes
+from infra.db import claims, debts, images, quotas, servers, volumes
+from infra.db.tables.hosts import HostRow
 from infra.db.tables.network import AddressRow, PortRow
 from infra.db.tables.servers import UserDataRow
 from infra.db.tables.volume import AttachmentRow
@@ -53,7 +54,8 @@ def _rows(session: Session, place: Place) -> dict[str, Any]:
 def _strays(session: Session) -> list[str]:
     """Devices that hosts count as taken and no claim says so, or the other way round."""
     held = {(claim.host, device.address) for claim in claims.everywhere(session) for device in claim.pci}
-    taken = {(host.name, device.address) for host in hosts.snapshot(session) for device in host.pci_used}
+    used = session.exec(select(col(HostRow.name), col(HostRow.pci_used)))
+    taken = {(name, device["address"]) for name, devices in used for device in devices or ()}
     return sorted(f"{host} {address}" for host, address in held ^ taken)
 
 

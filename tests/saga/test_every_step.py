@@ -22,7 +22,7 @@ from tests.saga.world import Place, World, until
 from workers import registry
 from workers.running import steps
 
-AT_ONCE = 8
+AT_ONCE = 16
 SUCCEEDS = ("fails before", "fails after", "twice", "twice at once")
 FAILS = ("breaks before", "breaks after", "lands late")
 STOPS = ("cancel", "cancel hangs", "delete", "delete hangs")

@@ -22,7 +22,8 @@ from typing import Any
 import httpx
 import uvicorn
 from pydantic import SecretStr
-from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
+from temporalio import workflow
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowFailureError, WorkflowHandle
 from temporalio.plugin import SimplePlugin
 from temporalio.service import RPCError
 from temporalio.testing import WorkflowEnvironment
@@ -367,17 +368,27 @@ class World:
 
     async def replay(self, workflow_id: str) -> None:
         """The latest run of this id again, from its history, in the sandbox. Raises where it is not deterministic."""
-        replayer = Replayer(workflows=WORKFLOWS, data_converter=data_converter)
-        await replayer.replay_workflow(await self.handle(workflow_id).fetch_history())
+        history = await self.handle(workflow_id).fetch_history()
+        kind = history.events[0].workflow_execution_started_event_attributes.workflow_type.name
+        # Only its own class: the sandbox loads each anew.
+        own = [known for known in WORKFLOWS if workflow._Definition.must_from_class(known).name == kind]
+        await Replayer(workflows=own, data_converter=data_converter).replay_workflow(history)
 
     async def settled(self, place: Place, seconds: float = 60.0) -> None:
         """All runs of a project have ended."""
 
         async def quiet() -> bool:
+            for open_run in await self.open_runs(place):
+                with contextlib.suppress(WorkflowFailureError):
+                    await self.handle(open_run).result()
             # What a run has told to stop may still be on its way to the end.
             return not await self.open_runs(place) and not self.faults.running.get(place.workflow_id)
 
-        await until(quiet, seconds, lambda: f"runs of {place.server_id} are still open")
+        try:
+            async with asyncio.timeout(seconds):
+                await until(quiet, seconds, lambda: f"runs of {place.server_id} are still open")
+        except TimeoutError:
+            raise AssertionError(f"runs of {place.server_id} are still open") from None
 
 
 def _devices(count: int) -> tuple[PciDevice, ...]:
