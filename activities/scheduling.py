@@ -1,14 +1,13 @@
-"""Step 5: a host for the server, chosen and claimed. The gate for boots in flight: few slots, fair by project."""
+"""Step 5: a host for the server, chosen and claimed, on a queue that is fair by project (``workers/gate.py``)."""
 
-import asyncio
-import time
+from collections.abc import Callable
 from typing import Any
 
 from sqlmodel import Session
 
 from activities.base import step
-from infra.db import boot_queue, hosts, images, moves, servers, settlement
 from infra.db import claims as claim_rows
+from infra.db import hosts, images, moves, servers, settlement
 from infra.db.engine import Database
 from infra.domain.errors import Fenced, NotFound
 from infra.domain.placement import PlacementRequest
@@ -47,49 +46,12 @@ class ServerRef(History):
     server_id: str
 
 
-class Gate:
-    """Lets a boot on when few enough are being built on hosts.
-
-    While it is shut the next claims wait in the few slots of their queue, and all others in the queue itself, where
-    the projects take turns. What is built further on is kept so few that a boot let in is soon done.
-    """
-
-    COUNTED_SECONDS = 3.0
-    """A boot that takes longer waits for its host or an image, and keeps nobody from anything."""
-    _UNSEEN_SECONDS = 1.0
-    """Until a boot that was let in has written that it is on a host; it counts from the start."""
-    _PAUSE_SECONDS = 0.02
-
-    def __init__(self, db: Database, boots_in_flight: int) -> None:
-        self._db = db
-        self._limit = boots_in_flight
-        self._let_in: dict[str, float] = {}
-        self._first = asyncio.Lock()
-
-    async def passed(self, server_id: str) -> None:
-        """Returns when the server may have a host."""
-        async with self._first:
-            # Of other workers' boots nobody tells this process.
-            while await self._is_shut():  # noqa: ASYNC110
-                await asyncio.sleep(self._PAUSE_SECONDS)
-            self._let_in[server_id] = time.monotonic()
-
-    async def _is_shut(self) -> bool:
-        seen = await self._db.read(boot_queue.in_flight, self.COUNTED_SECONDS)
-        oldest = time.monotonic() - self._UNSEEN_SECONDS
-        self._let_in = {
-            server_id: when
-            for server_id, when in self._let_in.items()
-            if when > oldest and server_id not in seen.servers
-        }
-        return len(seen.servers) + len(self._let_in) >= max(self._limit, seen.hosts)
-
-
 class SchedulingActivities:
-    def __init__(self, db: Database, scheduler: Scheduler, boots_in_flight: int) -> None:
+    def __init__(self, db: Database, scheduler: Scheduler, let_in: Callable[[str], None]) -> None:
+        """``let_in`` is told the ids of servers that have a host now."""
         self._db = db
         self._scheduler = scheduler
-        self._gate = Gate(db, boots_in_flight)
+        self._let_in = let_in
 
     @step("scheduling.release_claim", because="it is an undo")
     async def release_claim(self, params: ClaimHost) -> None:
@@ -102,11 +64,11 @@ class SchedulingActivities:
             NoValidHost: with the counts by filter.
             Fenced: another verb has taken the server, or the attempt is closed.
         """
-        await self._gate.passed(params.server_id)
         if params.moving:
             await self._db.write(moves.number, params.server_id, params.op, params.attempt)
         request = await self._db.read(_request, params)
         claimed = await self._scheduler.claim(request, params.attempt)
+        self._let_in(params.server_id)
         explanation = claimed.explanation.model_copy(update={"filters": claimed.explanation.filters})
         return ClaimedHost(host=claimed.host, explanation=explanation.for_users().model_dump(mode="json"))
 

@@ -30,8 +30,9 @@ class ApiSettings(_Group):
     """Base URL in the catalog and in links, without a trailing slash; default ``http://<host>:<port>``."""
     region: str = "RegionOne"
     keep_alive_seconds: int = 75
-    admissions_at_once: int = 2
-    """Boot requests that one API process has admitted at a time; others wait their turn, fairly by project."""
+    admissions_at_once: int = Field(default_factory=lambda: max(1, (os.cpu_count() or 2) // 2), ge=1)
+    """Boot requests that one API process has admitted at a time; others wait their turn, fairly by project. By default
+    one for two processors: what is admitted must be built by the others."""
 
 
 class DatabaseSettings(_Group):
@@ -141,7 +142,6 @@ class SchedulerSettings(_Group):
     """Whether a resize may stay on its host, as in Nova, whose default is the other one."""
     host_subset_size: int = 1
     """Choose at random, seeded by the server's id, among this many of the best hosts."""
-    claim_slots: int = 2
     boots_in_flight: int = 6
     """Servers being built at a time, or as many as there are hosts where that is more; others wait for their claim,
     fairly by project. One that has been built for longer than 3 s does not count: a slow host or a large image holds

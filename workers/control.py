@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from temporalio.client import Client
-from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+from temporalio.worker import FixedSizeSlotSupplier, UnsandboxedWorkflowRunner, Worker, WorkerTuner
 
 from activities.attachments import AttachmentActivities
 from activities.conductor import ConductorActivities
@@ -33,6 +33,7 @@ from infra.temporal.heartbeats import Heartbeats
 from infra.temporal.sealed import Sealer
 from infra.volume.backend import VolumeBackend
 from infra.volume.qcow2 import Qcow2Backend
+from workers.gate import Gate
 from workers.registry import WORKFLOWS
 from workers.running import GRACE, steps, until_stopped
 from workers.sweeper import sweep_for_ever
@@ -80,7 +81,8 @@ def build(
         PortActivities(rest, sealer),
         VolumeActivities(rest, sealer),
     )
-    scheduling = SchedulingActivities(db, Scheduler(db, settings.scheduler), settings.scheduler.boots_in_flight)
+    gate = Gate(db, settings.scheduler.boots_in_flight)
+    scheduling = SchedulingActivities(db, Scheduler(db, settings.scheduler), gate.let_in)
     data = VolumeDataActivities(db, volumes, FileStore(settings.image_directory), settings)
     # Claims and copies run on queues of their own; what undoes and records them runs on the workflows' own.
     every = [activity for owner in (*control, scheduling, data) for activity in steps(owner)]
@@ -95,9 +97,19 @@ def build(
             max_cached_workflows=2000,
             sticky_queue_schedule_to_start_timeout=policies.STICKY_TIMEOUT,
         ),
-        _worker(client, queues.SCHEDULE, steps(scheduling), max_concurrent_activities=settings.scheduler.claim_slots),
+        _worker(client, queues.SCHEDULE, steps(scheduling), tuner=_claims_pass(gate)),
         _worker(client, queues.DATA, steps(data), 4, max_concurrent_activities=4),
     ]
+
+
+def _claims_pass(gate: Gate) -> WorkerTuner:
+    none_else = FixedSizeSlotSupplier(1)
+    return WorkerTuner.create_composite(
+        workflow_supplier=none_else,
+        activity_supplier=gate,
+        local_activity_supplier=none_else,
+        nexus_supplier=none_else,
+    )
 
 
 def _worker(client: Client, queue: str, activities: list[Any], threads: int = 0, **more: Any) -> Worker:

@@ -3,29 +3,30 @@
 import asyncio
 import uuid
 from collections.abc import AsyncIterator
-from functools import partial
+from typing import Any
 
 import pytest
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import Client
 from temporalio.worker import Worker
 
-from activities.scheduling import Gate
 from api import start
 from infra.db import claims
 from infra.temporal import queues
 from tests.saga import faults
 from tests.saga.world import Place, World, boot_body, until, world
 from workers import control
+from workers.gate import Gate
 
-IN_FLIGHT, SLOTS, MANY = 3, 2, 8
+IN_FLIGHT, MANY = 3, 8
 
 
 @pytest.fixture(scope="module")
 async def busy(temporal: str, quick_policies: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     folder = tmp_path_factory.mktemp("fair")
-    async with world(folder, temporal, "fair", ("a",), boots_in_flight=IN_FLIGHT, claim_slots=SLOTS) as made:
+    async with world(folder, temporal, "fair", ("a",), boots_in_flight=IN_FLIGHT) as made:
         yield made
         for each in _HELD:
             each.set()
@@ -83,6 +84,12 @@ async def _until_waiting(world: World, queue: str, kind: "TaskQueueType.ValueTyp
     await until(there, 30, lambda: f"there are not {count} tasks on {queue}")
 
 
+def _with_few_runs(client: Client, **settings: Any) -> Worker:
+    if settings["task_queue"] == queues.CONTROL:
+        settings |= {"max_concurrent_workflow_tasks": 2, "max_concurrent_workflow_task_polls": 2}
+    return Worker(client, **settings)
+
+
 async def test_a_boot_passes_the_many_of_another_project(busy: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """No more than so many are on hosts; what waits, waits where projects take turns."""
     monkeypatch.setattr(Gate, "COUNTED_SECONDS", 60.0)
@@ -90,18 +97,18 @@ async def test_a_boot_passes_the_many_of_another_project(busy: World, monkeypatc
     await many.send()
     await until(lambda: many.claimed() == IN_FLIGHT, 30, lambda: str(many.claimed()))
     activity = TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
-    await _until_waiting(busy, queues.SCHEDULE, activity, MANY - IN_FLIGHT - SLOTS)
+    await _until_waiting(busy, queues.SCHEDULE, activity, MANY - IN_FLIGHT)
     single = Boots(busy, await busy.place(), 1)
     await single.send()
-    await _until_waiting(busy, queues.SCHEDULE, activity, MANY - IN_FLIGHT - SLOTS + 1)
+    await _until_waiting(busy, queues.SCHEDULE, activity, MANY - IN_FLIGHT + 1)
     assert (many.claimed(), single.claimed()) == (IN_FLIGHT, 0)
     many.go.set()
     await single.done()
     await many.done()
     order = [id for id, _, step in busy.faults.ran if step == "scheduling.claim_host"]
     rank = list(dict.fromkeys(order)).index(f"server/{single.ids[0]}")
-    # Before it were those on hosts, those that had a slot, and at most one whose turn it was.
-    assert rank <= IN_FLIGHT + SLOTS + 1
+    # Before it were those on hosts, and at most one whose turn it was.
+    assert rank <= IN_FLIGHT + 1
 
 
 async def test_a_boot_that_takes_long_keeps_nobody_waiting(busy: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -130,8 +137,7 @@ async def test_a_delete_goes_before_boots(busy: World, monkeypatch: pytest.Monke
     await _until_waiting(busy, queues.CONTROL, workflow, MANY + 1)
     before = len(busy.faults.ran)
     # One new run at a time, so that the order is the queue's.
-    few = partial(Worker, max_concurrent_workflow_tasks=2, max_concurrent_workflow_task_polls=2)
-    monkeypatch.setattr(control, "Worker", few)
+    monkeypatch.setattr(control, "Worker", _with_few_runs)
     busy.start_control()
     await asyncio.gather(sent, deleted)
     await busy.settled(place)

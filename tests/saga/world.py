@@ -473,7 +473,7 @@ class _Proofs(SimplePlugin):
         return config
 
 
-_NO_GATE = {"host_down_seconds": 3600, "claim_slots": 50, "boots_in_flight": 50, "pci_alias": (GPU,)}
+_NO_GATE = {"host_down_seconds": 3600, "boots_in_flight": 50, "pci_alias": (GPU,)}
 """What a proof holds up must not hold up the others."""
 
 
