@@ -12,6 +12,13 @@ from typing import Any
 
 from temporalio import activity
 from temporalio.client import Interceptor as ClientInterceptor
+from temporalio.client import (
+    OutboundInterceptor,
+    StartWorkflowInput,
+    StartWorkflowUpdateWithStartInput,
+    WorkflowHandle,
+    WorkflowUpdateHandle,
+)
 from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
@@ -37,6 +44,8 @@ class Faults(Interceptor, ClientInterceptor):
     ran: list[tuple[str, str, str]] = field(default_factory=list)
     running: dict[str, int] = field(default_factory=dict)
     """Calls under way by workflow id."""
+    begun: set[str] = field(default_factory=set)
+    """Ids of all workflows that were started, or that ran a step: there is no need to ask about others."""
 
     def add(self, workflow_id: str, workflow: str, step: str, act: Act) -> Rule:
         rule = self.rules[workflow_id, workflow, step] = Rule(act)
@@ -51,8 +60,27 @@ class Faults(Interceptor, ClientInterceptor):
         """The steps of a run in the order in which they were first called."""
         return list(dict.fromkeys(step for id, kind, step in self.ran if (id, kind) == (workflow_id, workflow)))
 
+    def intercept_client(self, next: OutboundInterceptor) -> OutboundInterceptor:
+        return _Noting(self, next)
+
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         return _Faulty(self, next)
+
+
+class _Noting(OutboundInterceptor):
+    def __init__(self, faults: Faults, next: OutboundInterceptor) -> None:
+        super().__init__(next)
+        self._faults = faults
+
+    async def start_workflow(self, input: StartWorkflowInput) -> WorkflowHandle[Any, Any]:
+        self._faults.begun.add(input.id)
+        return await super().start_workflow(input)
+
+    async def start_update_with_start_workflow(
+        self, input: StartWorkflowUpdateWithStartInput
+    ) -> WorkflowUpdateHandle[Any]:
+        self._faults.begun.add(input.start_workflow_input.id)
+        return await super().start_update_with_start_workflow(input)
 
 
 class _Faulty(ActivityInboundInterceptor):
@@ -65,6 +93,7 @@ class _Faulty(ActivityInboundInterceptor):
         workflow_id = str(info.workflow_id)
         key = (workflow_id, str(info.workflow_type), info.activity_type)
         self._faults.ran.append(key)
+        self._faults.begun.add(workflow_id)
         rule = self._faults.rules.get(key)
         running = self._faults.running
         running[workflow_id] = running.get(workflow_id, 0) + 1

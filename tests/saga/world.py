@@ -362,7 +362,7 @@ class World:
         )
 
     async def open_runs(self, place: Place) -> list[str]:
-        ids = self.workflow_ids(place)
+        ids = [id for id in self.workflow_ids(place) if id in self.faults.begun]
         running = WorkflowExecutionStatus.RUNNING
         return [id for id in ids if await self.status_of(id) == running]
 
