@@ -4,6 +4,7 @@ import threading
 import uuid
 
 import pytest
+from sqlmodel import Session
 
 from infra.db import image_members, images
 from infra.db.engine import Database
@@ -185,3 +186,28 @@ def test_what_a_lost_run_was_making_goes_and_what_is_whole_stays(database: Datab
     assert {image.id for image in database.read_now(images.visible, "p1")} == {made["whole"], made["other"]}
     with pytest.raises(Conflict):
         database.write_now(images.create, new(), images.server_key(server, 1, made["queued"]))
+
+
+def test_a_delete_that_comes_while_an_upload_is_cancelled_is_the_last_word(database: Database) -> None:
+    """The image would else be queued again, and no one would delete it a second time."""
+    image_id = add(database)
+    database.write_now(images.begin_upload, image_id, "u", abandoned=False)
+
+    def delete() -> None:
+        own = Database(database.url)
+        own.write_now(images.discard, image_id)
+        own.close()
+
+    deleting = threading.Thread(target=delete)
+
+    def cancel(session: Session) -> None:
+        images.cancel_upload(session, image_id, "u")
+        deleting.start()
+        # As long as the image is held, the other one waits for this transaction.
+        deleting.join(0.3)
+
+    database.write_now(cancel)
+    deleting.join(60)
+    assert database.read_now(images.visible, "p1") == []
+    with pytest.raises(NotFound):
+        database.write_now(images.begin_upload, image_id, "v", abandoned=False)

@@ -2,8 +2,10 @@
 
 import threading
 import uuid
+from typing import Any
 
 import pytest
+from sqlmodel import Session
 
 from infra.db import images, snapshots, storage_quotas, volume_attachments, volume_types, volume_usage, volumes
 from infra.db.engine import Database
@@ -286,3 +288,27 @@ def test_types(database: Database) -> None:
     make(database, volume_type="fast")
     with pytest.raises(BadRequest):
         database.write_now(volume_types.delete, "t")
+
+
+def test_a_late_detach_leaves_a_volume_that_is_another_servers_by_then(
+    postgresql_database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It saw its attachment, waited for the volume, and meanwhile another one detached it and it was attached anew."""
+    database = postgresql_database
+    volume_id = make(database)
+    old, late = attachment(volume_id), attachment(volume_id, server_id="s2")
+    database.write_now(volume_attachments.attach, old, "p1")
+    locked = volumes.existing
+
+    def overtaken(session: Session, *args: Any, **how: Any) -> Any:
+        monkeypatch.setattr(volumes, "existing", locked)
+        other = Database(database.url)
+        other.write_now(volume_attachments.detach, old.id)
+        other.write_now(volume_attachments.attach, late, "p1")
+        other.close()
+        return locked(session, *args, **how)
+
+    monkeypatch.setattr(volumes, "existing", overtaken)
+    assert database.write_now(volume_attachments.let_go, old.id) is False
+    assert status(database, volume_id) == "attaching"
+    assert database.read_now(volume_attachments.get, late.id).server_id == "s2"
