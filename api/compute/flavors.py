@@ -24,7 +24,9 @@ _LONG_TEXT = 65535
 
 class NewFlavor(Wire):
     name: Name
-    id: Annotated[str | int | None, Field(pattern=r"^[a-zA-Z0-9. _\-]{1,255}\z")] = None
+    id: (
+        Annotated[str, Field(pattern=r"^[a-zA-Z0-9. _\-]{1,255}\z")] | Annotated[int, Field(ge=-_MOST, le=_MOST)] | None
+    ) = None
     ram: Annotated[Integer, Field(ge=1, le=_MOST)]
     vcpus: Annotated[Integer, Field(ge=1, le=_MOST)]
     disk: Annotated[Integer, Field(ge=0, le=_MOST)]

@@ -38,6 +38,8 @@ async def test_administrators_make_and_delete_flavors(world: World) -> None:
     await make(world, status=409)
     assert (await make(world, id=None, name="auto"))["id"] not in ("", "None")
     await world.call("POST", "/v2.1/flavors", {"flavor": NEW | {"id": "x"}}, status=403)
+    assert (await make(world, id=77, name="numbered"))["id"] == "77"
+    await make(world, status=409, id="77", name="numbered too")
     changed = {"flavor": {"description": "large"}}
     await world.call("PUT", "/v2.1/flavors/big", changed, by="admin", version="2.54", status=404)
     reply = await world.call("PUT", "/v2.1/flavors/big", changed, by="admin", version="2.55", status=200)
@@ -56,6 +58,10 @@ async def test_administrators_make_and_delete_flavors(world: World) -> None:
         {"name": None},
         {"id": "a/b"},
         {"id": "../x"},
+        {"id": True},
+        {"id": 7.5},
+        {"id": 10**300},
+        {"id": ["7"]},
         {"ram": 0},
         {"ram": "many"},
         {"ram": 2**31},
