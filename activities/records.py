@@ -23,7 +23,6 @@ from infra.db import (
 from infra.db.boot_requests import Request
 from infra.db.engine import Database
 from infra.domain.boot import ServerSpec
-from infra.domain.errors import Unavailable
 from infra.domain.pci import PciAlias
 from infra.domain.server import TRANSITIONS, Fault, Server, Verb, VmState
 from infra.settings import LimitSettings
@@ -163,8 +162,6 @@ class RecordsActivities:
             Unavailable: it is later than ``admit_before``; nothing was created.
             KilonovaError: the request is refused, by OpenStack's code.
         """
-        if datetime.now(UTC).timestamp() > params.admit_before:
-            raise Unavailable("The request could not be admitted in time.", kind="Lapsed")
         request = Request(
             server_ids=params.server_ids,
             reservation_id=params.reservation_id,
@@ -175,6 +172,7 @@ class RecordsActivities:
             spec=ServerSpec.model_validate(params.spec),
             sealed_user_data=params.user_data.model_dump() if params.user_data else None,
             pci_aliases=self._pci_aliases,
+            admit_before=params.admit_before,
         )
         admitted = await self._db.write(admission.admit, request)
         return CreatedServers(servers=tuple(_admitted(server) for server in admitted))

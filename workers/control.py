@@ -70,7 +70,7 @@ def build(
     """The workers of the control queues, on whatever backends they are given."""
     sealer = Sealer(settings.seal)
     control = (
-        IdentityActivities(identity, sealer),
+        IdentityActivities(identity, sealer, db),
         RecordsActivities(db, settings.limits, settings.scheduler.pci_alias),
         MoveActivities(db, settings.scheduler.pci_alias),
         ConductorActivities(db),

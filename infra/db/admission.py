@@ -10,7 +10,7 @@ from infra.db.boot_requests import Request, Resolved, resolve
 from infra.db.types import now
 from infra.domain import boot_rules
 from infra.domain.boot import BlockDeviceRequest, NetworkRequest
-from infra.domain.errors import Conflict, KilonovaError, QuotaExceeded
+from infra.domain.errors import Conflict, KilonovaError, QuotaExceeded, Unavailable
 from infra.domain.flavor import Flavor
 from infra.domain.quota import Quota
 from infra.domain.server import BlockDevice, RequestedNetwork, Server, TaskState, VmState
@@ -22,14 +22,17 @@ def attachment_id(server_id: str, volume_id: str | None) -> str:
 
 
 def admit(session: Session, request: Request) -> list[Server]:
-    """Hold the project's quota and write the rows, in BUILD; a repeat finds them written.
+    """Hold the project's quota and write the rows, in BUILD; a repeat finds them written, however late it is.
 
     Raises:
         BadRequest, Forbidden, NotFound, Conflict, QuotaExceeded: the request is refused, nothing is written.
+        Unavailable: it is too late; nothing is written.
     """
     if servers.find(session, request.server_ids[0]) is not None:
         found = [servers.find(session, server_id) for server_id in request.server_ids]
         return [server for server in found if server is not None]
+    if request.admit_before is not None and now().timestamp() > request.admit_before:
+        raise Unavailable("The request could not be admitted in time.", kind="Lapsed")
     quota = quotas.lock(session, request.project_id)
     if idempotency.is_buried(session, _key(request.server_ids[0], request.request_id)):
         raise Conflict("The request was given up before it was admitted.", kind="AttemptClosed")
@@ -48,6 +51,12 @@ def admit(session: Session, request: Request) -> list[Server]:
             groups.add_member(session, group, server.id)
     session.flush()
     return made
+
+
+def is_admitted(session: Session, server_id: str, op: str) -> bool:
+    """Whether this request made the server, and holds it still."""
+    server = servers.find(session, server_id)
+    return server is not None and server.op == op
 
 
 def withdraw(session: Session, server_id: str, op: str, project_id: str) -> None:

@@ -47,6 +47,8 @@ class Request(BaseModel):
     sealed_user_data: dict[str, str] | None = Field(default=None, repr=False)
     pci_aliases: tuple[PciAlias, ...] = ()
     """As the deployment names devices."""
+    admit_before: float | None = None
+    """Seconds since the epoch: later than that nothing is created."""
 
 
 class Resolved(BaseModel):
