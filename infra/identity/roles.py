@@ -3,7 +3,7 @@
 import contextlib
 from typing import Any
 
-from infra.domain.errors import Conflict, NotFound
+from infra.domain.errors import BadRequest, Conflict, NotFound
 from infra.domain.identity import ROLES
 from infra.identity.claims import keycloak_id, public_id
 from infra.identity.connection import Connection, RealmPart
@@ -67,7 +67,12 @@ class Roles(RealmPart):
             found = await self._groups(organization)
         client = await self._connection.client_key()
         mapping = f"{path}/{found[role]}/role-mappings/clients/{client}"
-        await self._connection.raw("post", mapping, [await self._role(role)])
+        representation = [await self._role(role)]
+        try:
+            await self._connection.raw("post", mapping, representation)
+        except BadRequest:
+            # What Keycloak answers to one of two that add it at the same moment; to have it already is success.
+            await self._connection.raw("post", mapping, representation)
         return found[role]
 
     async def _groups(self, organization: str) -> dict[str, str]:

@@ -37,7 +37,8 @@ def quicker(policy: Policy) -> Policy:
         maximum_interval=10 * QUICK,
         maximum_attempts=policy.retry.maximum_attempts,
     )
-    heartbeat = timedelta(seconds=1) if policy.heartbeat else None
+    # Long enough for the loop of a machine that does more than it can.
+    heartbeat = timedelta(seconds=2) if policy.heartbeat else None
     return replace(policy, retry=retry, heartbeat=heartbeat)
 
 

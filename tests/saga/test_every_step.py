@@ -22,7 +22,7 @@ from tests.saga.world import Place, World, until
 from workers import registry
 from workers.running import steps
 
-AT_ONCE = 16
+AT_ONCE = 8
 SUCCEEDS = ("fails before", "fails after", "twice", "twice at once")
 FAILS = ("breaks before", "breaks after", "lands late")
 STOPS = ("cancel", "cancel hangs", "delete", "delete hangs")
@@ -205,7 +205,7 @@ async def outcomes(
 
     async def one(case: Case) -> None:
         async with alone if case.scenario.apart else room:
-            await asyncio.wait_for(Running(apart if case.scenario.apart else cloud, case).run(), 120)
+            await asyncio.wait_for(Running(apart if case.scenario.apart else cloud, case).run(), 240)
 
     started = {case: asyncio.create_task(one(case)) for case in selected if isinstance(case, Case)}
     yield started

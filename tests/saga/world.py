@@ -374,7 +374,7 @@ class World:
         own = [known for known in WORKFLOWS if workflow._Definition.must_from_class(known).name == kind]
         await Replayer(workflows=own, data_converter=data_converter).replay_workflow(history)
 
-    async def settled(self, place: Place, seconds: float = 60.0) -> None:
+    async def settled(self, place: Place, seconds: float = 120.0) -> None:
         """All runs of a project have ended."""
 
         async def quiet() -> bool:

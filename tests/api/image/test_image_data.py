@@ -1,10 +1,11 @@
 """Uploads and downloads, and what hostile data meets."""
 
+import contextlib
 import hashlib
 import json
 import os
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import httpx
@@ -160,7 +161,15 @@ async def test_an_external_data_file_is_refused(world: World, tmp_path: Path) ->
 async def test_an_encrypted_qcow2_is_refused(world: World, tmp_path: Path) -> None:
     image = await create(world, disk_format="qcow2")
     secret = ["--object", "secret,id=s,data=abc", "-o", "encrypt.format=luks,encrypt.key-secret=s,encrypt.iter-time=10"]
-    await assert_refused(world, image, qcow2(tmp_path, *secret), 400, "ncrypted")
+    await assert_refused(world, image, _measured(lambda: qcow2(tmp_path, *secret)), 400, "ncrypted")
+
+
+def _measured(make: Callable[[], bytes]) -> bytes:
+    """``qemu-img`` times its key derivation, and gives up where a busy machine gave it no time."""
+    for _ in range(9):
+        with contextlib.suppress(subprocess.CalledProcessError):
+            return make()
+    return make()
 
 
 async def test_a_qcow2_of_unknown_features_is_refused(world: World, tmp_path: Path) -> None:
