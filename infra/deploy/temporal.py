@@ -22,10 +22,8 @@ _PRAGMAS = ("journal_mode=WAL", "synchronous=NORMAL")
 _DYNAMIC = {
     # The default of 20 polls a second makes every hop of an idle server wait up to 50 ms.
     "history.transferProcessorMaxPollRPS": "1000",
+    "history.timerProcessorMaxPollRPS": "1000",
     "history.visibilityProcessorMaxPollRPS": "1000",
-    # Every task has timers, which mostly do nothing: read one by one they are a quarter of the server's reads and
-    # writes in a burst. Retries may come 20 ms later.
-    "history.timerProcessorMaxPollRPS": "50",
     # At every poll a queue goes through all tasks done since it last took note of them: a tenth of the server's time
     # in a burst with the default of 30 s.
     "history.transferProcessorUpdateAckInterval": '"2s"',
