@@ -10,7 +10,6 @@ import gc
 import hashlib
 import socket
 import sys
-import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -384,11 +383,7 @@ class World:
             # What a run has told to stop may still be on its way to the end.
             return not await self.open_runs(place) and not self.faults.running.get(place.workflow_id)
 
-        try:
-            async with asyncio.timeout(seconds):
-                await until(quiet, seconds, lambda: f"runs of {place.server_id} are still open")
-        except TimeoutError:
-            raise AssertionError(f"runs of {place.server_id} are still open") from None
+        await until(quiet, seconds, lambda: f"runs of {place.server_id} are still open")
 
 
 def _devices(count: int) -> tuple[PciDevice, ...]:
@@ -414,15 +409,20 @@ def boot_body(place: Place) -> dict[str, Any]:
 
 
 async def until(true: Callable[[], Any], seconds: float, message: Callable[[], str]) -> None:
-    deadline = time.monotonic() + seconds
-    while True:
-        result = true()
-        if asyncio.iscoroutine(result):
-            result = await result
-        if result:
-            return
-        assert time.monotonic() < deadline, message()
-        await asyncio.sleep(0.03)
+    """A condition that waits itself is stopped at the end of the time."""
+    try:
+        async with asyncio.timeout(seconds) as limit:
+            while True:
+                result = true()
+                if asyncio.iscoroutine(result):
+                    result = await result
+                if result:
+                    return
+                await asyncio.sleep(0.03)
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise AssertionError(message()) from None
 
 
 def _furnish(session: Any, place: Place) -> None:
