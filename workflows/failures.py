@@ -92,17 +92,9 @@ def is_cancel(error: BaseException) -> bool:
     return isinstance(error, CancelledError) or is_cancelled_exception(error)
 
 
-def first(errors: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The failure that ended a group of branches: the first that is not the cancel it caused."""
-    flat = list(_flat(errors))
-    return next((error for error in flat if not is_cancel(error)), flat[0])
-
-
-def _flat(errors: BaseExceptionGroup[BaseException]) -> list[BaseException]:
-    found: list[BaseException] = []
-    for error in errors.exceptions:
-        found.extend(_flat(error) if isinstance(error, BaseExceptionGroup) else [error])
-    return found
+def first(errors: list[BaseException]) -> BaseException:
+    """The failure that ended branches side by side: the first that is not the cancel it caused."""
+    return next((error for error in errors if not is_cancel(error)), errors[0])
 
 
 def brief(error: BaseException) -> str:

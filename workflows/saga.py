@@ -198,13 +198,39 @@ class Saga:
 
 
 async def side_by_side(*branches: Any) -> list[Any]:
-    """Run branches at the same time; when one fails the others are cancelled *and waited for*."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(branch) for branch in branches]
-    except BaseExceptionGroup as errors:
-        failed = failures.first(errors)
-    else:
-        return [task.result() for task in tasks]
-    # Not ``from`` anything: that would take the place of the failure's own cause.
-    raise failed
+    """Run branches at the same time; when one fails the others are cancelled *and waited for*.
+
+    Not a ``TaskGroup``: that cancels in the order of a set, so that a run which is made again from its history would
+    cancel in another order than it did.
+    """
+    tasks = [asyncio.create_task(branch) for branch in branches]
+    stopped = await _wait(tasks, asyncio.FIRST_EXCEPTION)
+    errors = _errors(tasks)
+    if errors or stopped is not None:
+        for task in tasks:
+            task.cancel()
+        while not all(task.done() for task in tasks):
+            # A second cancel finds them cancelled already.
+            await _wait(tasks, asyncio.ALL_COMPLETED)
+        errors += [error for error in _errors(tasks) if error not in errors]
+    if errors:
+        # Not ``from`` anything: that would take the place of the failure's own cause.
+        raise failures.first(errors)
+    if stopped is not None:
+        raise stopped
+    return [task.result() for task in tasks]
+
+
+async def _wait(tasks: list[asyncio.Task[Any]], until: str) -> asyncio.CancelledError | None:
+    """Returns the cancel that ended the wait, if one came."""
+    if tasks:
+        try:
+            await workflow.wait(tasks, return_when=until)
+        except asyncio.CancelledError as error:
+            return error
+    return None
+
+
+def _errors(tasks: list[asyncio.Task[Any]]) -> list[BaseException]:
+    ended = (task.exception() for task in tasks if task.done() and not task.cancelled())
+    return [error for error in ended if error is not None]
