@@ -92,9 +92,10 @@ class Admissible(Stoppable):
         self.refused: Failure | None = None
 
     def refuse(self, error: BaseException) -> None:
-        """The request is refused; a stop is not a refusal, but has its reason."""
-        cause = failures.cause_of(error)
-        self.refused = cause.model_copy(update={"message": self.stop_reason}) if self.saga.stopped else cause
+        """The request is refused; a stop has its own reason, and is nobody's fault."""
+        self.refused = failures.cause_of(error)
+        if self.saga.stopped:
+            self.refused = Failure(code=409, message=self.stop_reason, kind="Conflict")
 
     async def admitted(self) -> Any:
         """What an ``admission`` update waits for."""
