@@ -3,6 +3,7 @@
 They lie beside the guest's other files, so that they go with the last of them. A name is there when the copy is whole.
 """
 
+import contextlib
 import re
 from pathlib import Path
 
@@ -31,7 +32,10 @@ class DiskCopies:
     def all(self) -> dict[str, set[Path]]:
         """By server, whole or not: each by the name that it has when it is whole."""
         found: dict[str, set[Path]] = {}
-        for path in self._directory.glob("*/copy.*"):
-            if _NAME.fullmatch(path.name):
-                found.setdefault(path.parent.name, set()).add(path.with_name(path.name.removesuffix(".part")))
+        for folder in list(self._directory.iterdir()):
+            # Servers come and go meanwhile.
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                for path in folder.iterdir():
+                    if _NAME.fullmatch(path.name):
+                        found.setdefault(folder.name, set()).add(path.with_name(path.name.removesuffix(".part")))
         return found

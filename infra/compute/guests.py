@@ -233,10 +233,11 @@ class GuestFiles:
 
     def attempts(self, server_id: str) -> set[int]:
         """Attempts at a server that have files here."""
-        folder = self._directory / server_id
-        if not folder.exists():
+        try:
+            names = [path.name for path in (self._directory / server_id).iterdir()]
+        except FileNotFoundError:
             return set()
-        found = (_FILE.fullmatch(path.name) for path in folder.iterdir())
+        found = map(_FILE.fullmatch, names)
         return {int(match[1]) for match in found if match}
 
     def _disks(self, spec: InstanceSpec, images: dict[str, BootSource], volumes: list[VolumePlace]) -> list[Disk]:
