@@ -81,7 +81,10 @@ def all_of(session: Session, project_id: str | None = None) -> list[Volume]:
         query = query.where(col(VolumeRow.project_id) == project_id)
     rows = list(session.exec(query))
     attachments: dict[str, list[VolumeAttachment]] = {}
-    for row in session.exec(select(AttachmentRow)):
+    attached = select(AttachmentRow)
+    if project_id is not None:
+        attached = attached.where(col(AttachmentRow.volume_id) == VolumeRow.id, col(VolumeRow.project_id) == project_id)
+    for row in session.exec(attached):
         attachments.setdefault(row.volume_id, []).append(_attachment(row))
     return [_as_volume(row, attachments.get(row.id, [])) for row in rows]
 
