@@ -4,6 +4,7 @@ The update's id is the request's id, so that the SDK's own retry after a lost re
 comes back with its OpenStack code; where Temporal gives no answer in time the caller is told to come back.
 """
 
+import contextlib
 import time
 import uuid
 from dataclasses import dataclass
@@ -318,6 +319,10 @@ async def _admit(
         if error.status in (RPCStatusCode.ABORTED, RPCStatusCode.NOT_FOUND, RPCStatusCode.FAILED_PRECONDITION):
             raise _Overtaken() from error
         raise Unavailable("The workflow service does not answer; send the request again.") from error
+    finally:
+        # The operation keeps its error too, and asyncio logs with a traceback what nobody asked for.
+        with contextlib.suppress(Exception):
+            await operation.workflow_handle()
 
 
 async def _admit_or_conflict(
