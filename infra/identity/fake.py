@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
 
 from infra.domain.errors import Unauthorized
-from infra.domain.identity import Identity, User
+from infra.domain.identity import ROLES, Identity, User
 from infra.identity.claims import REFUSED, Scope, public_id
 from infra.identity.fake_records import Records
 from infra.identity.tokens import ALGORITHM, Tokens
@@ -41,6 +41,7 @@ class FakeIdentity(Records):
     def __init__(self, remember_seconds: float = 5.0) -> None:
         super().__init__()
         self._revoked: set[str] = set()
+        self._own: str | None = None
         self._tokens = Tokens(self, issuer=ISSUER, client=CLIENT, remember_seconds=remember_seconds)
 
     async def close(self) -> None:
@@ -71,12 +72,16 @@ class FakeIdentity(Records):
         self._changed()
 
     async def token(self) -> str:
-        """A worker's own token."""
+        """A worker's own token, which it keeps as it does a real one."""
+        if self._own is not None and _unchecked(self._own)["exp"] > time.time() + LIFE_SECONDS / 2:
+            return self._own
         account = self._named("service-account-kilonova-worker") or await self.create_user(
             "service-account-kilonova-worker", None
         )
         await self.grant(account.id, None, "service")
-        return self._issue(account, None, True, secrets.token_hex(8), int(time.time()) + LIFE_SECONDS, grant="cc")
+        expires = int(time.time()) + LIFE_SECONDS
+        self._own = self._issue(account, None, True, secrets.token_hex(8), expires, grant="cc")
+        return self._own
 
     def _issue(self, user: User, project: str | None, system: bool, session: str, expires: int, *, grant: str) -> str:
         scope = "system" if system else ""
@@ -107,7 +112,7 @@ class FakeIdentity(Records):
         """The claims that say what a user may in a scope now; none where that is nothing."""
         kind, _, project_id = scope.partition(":")
         where = project_id or None
-        roles = [role for (holder, place, role) in self._grants if holder == user.id and place == where]
+        roles = [role for role in ROLES if (user.id, where, role) in self._grants]
         if not scope or not roles:
             return {}
         if kind == "system":

@@ -111,8 +111,8 @@ async def record() -> None:
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory() as another:
         async with (
             temporal_server("record", "apart") as address,
-            world(Path(folder), address, "record", ("a", "b")) as made,
-            world(Path(another), address, "apart", ("a",)) as apart,
+            world(Path(folder), (address, "record"), ("a", "b")) as made,
+            world(Path(another), (address, "apart"), ("a",)) as apart,
         ):
             for scenario in SCENARIOS:
                 if _is_new(scenario.name):

@@ -142,6 +142,30 @@ def fails_after(times: int = 1) -> Act:
     return act
 
 
+def killed(lose: Callable[[], None]) -> Act:
+    """The effect is there, and all workers that could tell of it are gone; others make the run again."""
+
+    async def act(n: int, call: Call) -> Any:
+        result = await call()
+        if n == 1:
+            lose()
+            raise Passing("injected: the worker died")
+        return result
+
+    return act
+
+
+def forgotten(lose: Callable[[], None]) -> Act:
+    """The worker that runs the workflow dies while the step goes on."""
+
+    async def act(n: int, call: Call) -> Any:
+        if n == 1:
+            lose()
+        return await call()
+
+    return act
+
+
 def breaks_before(times: int | None = None) -> Act:
     """Fails for good (the first ``times`` calls; None: all); nothing was done."""
 

@@ -14,7 +14,7 @@ from api import start
 from infra.domain.errors import KilonovaError
 from infra.domain.move import MoveKind, travelling
 from infra.domain.server import Verb
-from tests.saga.scenarios import Scenario, boot, lose, nothing_left, repair, runs_on
+from tests.saga.scenarios import Scenario, boot, gone, lose, nothing_left, repair, runs_on, sweep
 from tests.saga.snapshot import snapshot
 from tests.saga.world import LARGER, OTHER_IMAGE, Place, World
 from workflows.evacuate_server import EvacuateServer
@@ -114,13 +114,11 @@ REBUILD = Scenario(
     admission=frozenset({"moves.begin"}),
     forward_only=frozenset({"moves.complete"}),
     local=frozenset({"moves.begin", "conductor.get_instance", "conductor.get_devices"}),
-    brief=frozenset(
+    bare=frozenset(
         {
             "host.accept",
             "conductor.get_instance",
             "conductor.get_devices",
-            "volumes.find",
-            "volumes.connect",
             "hypervisor.remove",
             "images.release",
         }
@@ -176,19 +174,6 @@ RESIZE = Scenario(
     admission=frozenset({"moves.begin"}),
     forward_only=frozenset({"moves.complete"}),
     local=frozenset({"moves.begin", "conductor.get_instance", "conductor.get_devices"}),
-    brief=frozenset(
-        {
-            "moves.begin",
-            "host.accept",
-            "conductor.get_instance",
-            "conductor.get_devices",
-            "hypervisor.park",
-            "networks.plug",
-            "volumes.find",
-            "volumes.connect",
-            "hypervisor.spawn",
-        }
-    ),
 )
 
 
@@ -303,7 +288,6 @@ REVERT = Scenario(
     done=reverted,
     undone=not_reverted,
     forward_only=frozenset({"scheduling.release_claim", "moves.revert"}),
-    brief=frozenset({"moves.begin_end"}),
     **_END,
 )
 
@@ -340,13 +324,18 @@ async def there_only(world: World, place: Place, host: str, old_host: str) -> No
 
 
 async def migrated_or_not(world: World, place: Place, before: dict[str, Any]) -> None:
-    """What comes after the server is its new side does not take it back."""
+    """What comes after the server is its new side does not take it back; a copy that stayed on a host goes when that
+    is compared."""
     server = world.server(place)
     assert server is not None
+    sweep(world, place)
+    if server.status == "VERIFY_RESIZE":
+        cache, image_id = world.hosts[str(server.host)].cache, travelling(place.server_id, server.attempt)
+        cache.release(image_id, place.server_id)
+        cache.discard(image_id)
     await (migrated if server.status == "VERIFY_RESIZE" else as_it_was)(world, place, before)
 
 
-_AFTER = ("moves.complete", "hypervisor.drop_flat", "images.forget", "images.withdraw")
 MIGRATE = replace(
     RESIZE,
     name="migrate",
@@ -364,7 +353,7 @@ MIGRATE = replace(
     done=migrated,
     undone=migrated_or_not,
     forward_only=frozenset({"moves.complete", "images.withdraw"}),
-    brief=frozenset({*RESIZE.brief, *_AFTER, "scheduling.claim_host", "networks.plug", "hypervisor.carry_disk"}),
+    bare=frozenset({"hypervisor.drop_flat", "images.forget"}),
 )
 
 # -- evacuate
@@ -417,6 +406,12 @@ async def evacuated(world: World, place: Place, before: dict[str, Any]) -> None:
     await delete(world, place)
 
 
+async def gone_from_both(world: World, place: Place, before: dict[str, Any]) -> None:
+    """Where it was done already, the old host still has to pay."""
+    await pay(world, place, await snapshot(world, place))
+    await gone(world, place, before)
+
+
 _NOT_THERE = ("hypervisor.park", "hypervisor.carry_disk")
 _EVACUATE = (*(step for step in RESIZE.steps if step not in _NOT_THERE), "images.fetch")
 EVACUATE = Scenario(
@@ -427,10 +422,10 @@ EVACUATE = Scenario(
     steps=_EVACUATE,
     done=evacuated,
     undone=as_it_was,
+    gone=gone_from_both,
     admission=frozenset({"moves.begin"}),
     forward_only=frozenset({"moves.complete"}),
     local=RESIZE.local,
-    brief=frozenset(_EVACUATE),
 )
 
 # -- repairs
@@ -497,7 +492,6 @@ LOST = (
         done=moved_back,
         undone=moved_back,
         forward_only=frozenset({"repairs.take_server", "scheduling.release_claim", "moves.abandon"}),
-        brief=frozenset({"repairs.take_server", "scheduling.release_claim"}),
         **_LOST,
     ),
     Scenario(
@@ -507,7 +501,6 @@ LOST = (
         done=confirmed_after_all,
         undone=confirmed_after_all,
         forward_only=frozenset({"repairs.take_server"}),
-        brief=frozenset({"repairs.take_server"}),
         **_LOST,
     ),
 )

@@ -53,13 +53,14 @@ class Scenario:
     forward_only: frozenset[str] = frozenset()
     """Steps after which there is no way back: they are tried until they succeed."""
     local: frozenset[str] = frozenset()
+    """Steps that nothing tells to stop: local activities, and those without heartbeats."""
+    bare: frozenset[str] = frozenset()
+    """Steps at which there is nothing to undo: nothing was done yet, or what was done stays."""
     deletable: bool = True
     shielded: bool = False
     """Nothing tells its steps to stop: a cancel or a delete waits for its end."""
     apart: bool = False
     """In a world of its own, one case after the other: what its run does is not one project's."""
-    brief: frozenset[str] = frozenset()
-    """Steps that another scenario takes in every mode, or of which nothing is to be undone."""
     undoes: bool = False
     """Whether what was done is taken back when a step fails, and not only the row let go of."""
     gone: Check = gone
@@ -189,7 +190,6 @@ BARE = replace(
         *(step for step in BOOT.steps if not step.startswith(("networks.", "volumes."))),
         "host.accept",
     ),
-    brief=frozenset(BOOT.steps),
     begin=lambda world, place: world.boot(place, status=None, networks="none", block_device_mapping_v2=[]),
     done=active_without_network,
     hosted=frozenset({"host.accept"}),
@@ -212,7 +212,6 @@ async def active_with_device(world: World, place: Place, before: dict[str, Any])
 WITH_DEVICE = replace(
     BARE,
     name="boot-device",
-    brief=frozenset(BARE.steps),
     begin=lambda world, place: world.boot(
         place, status=None, networks="none", block_device_mapping_v2=[], flavorRef=DEVICE_FLAVOR
     ),
@@ -386,7 +385,6 @@ UNDEFINED = Scenario(
     **{
         **_POWER,
         "steps": (*_POWER["steps"], *_READS, "hypervisor.rebuild"),
-        "brief": frozenset({*_POWER["steps"], *_READS}),
         "local": _POWER["local"] | {"conductor.get_guest"},
     },
 )
@@ -410,6 +408,20 @@ async def not_saved(world: World, place: Place, before: dict[str, Any]) -> None:
     await save(world, place, status=202)
     await world.settled(place)
     await saved(world, place, before)
+
+
+def sweep(world: World, place: Place) -> None:
+    """As a host does with copies whose run is over, when it is compared: here of one server, as others look at theirs
+    meanwhile."""
+    for host in world.hosts.values():
+        for path in (host.directory / "instances" / place.server_id).glob("copy.*"):
+            path.unlink()
+
+
+async def saved_or_not(world: World, place: Place, before: dict[str, Any]) -> None:
+    sweep(world, place)
+    images = (await snapshot(world, place))["images"]
+    await (saved if images else not_saved)(world, place, before)
 
 
 async def gone_but_for_its_image(world: World, place: Place, before: dict[str, Any]) -> None:
@@ -436,14 +448,13 @@ IMAGE = Scenario(
     prepare=boot,
     begin=save,
     done=saved,
-    undone=not_saved,
+    undone=saved_or_not,
     gone=gone_but_for_its_image,
     undoes=True,
     admission=frozenset({"records.begin_verb", "images.reserve"}),
-    # A copy that is not removed is left to its host.
-    forward_only=frozenset({"hypervisor.drop_copy", "records.end_verb"}),
-    local=frozenset({"records.begin_verb", "records.end_verb"}),
-    brief=frozenset({"records.begin_verb", "images.reserve", "hypervisor.drop_copy", "records.end_verb"}),
+    forward_only=frozenset({"records.end_verb"}),
+    local=frozenset({"records.begin_verb", "images.reserve", "records.end_verb"}),
+    bare=frozenset({"hypervisor.drop_copy"}),
 )
 
 # -- volumes of servers
@@ -697,7 +708,6 @@ LOST = (
         done=deleted,
         undone=deleted,
         forward_only=frozenset({"repairs.take_server"}),
-        brief=frozenset({"repairs.take_server"}),
         **_LOST_SERVER,
     ),
     Scenario(
@@ -707,7 +717,6 @@ LOST = (
         done=as_its_host_sees_it,
         undone=as_its_row_had_it,
         forward_only=frozenset({"repairs.take_server", "records.end_verb"}),
-        brief=frozenset({"repairs.take_server"}),
         **_LOST_SERVER,
     ),
     Scenario(name="lost-attach", prepare=lost_attach, done=attach_undone, undone=attach_undone, **_LOST_ATTACHMENT),
@@ -716,7 +725,6 @@ LOST = (
         prepare=lost_detach,
         done=detached,
         undone=detached,
-        brief=_LOST_ATTACHMENT["forward_only"],
         **_LOST_ATTACHMENT,
     ),
 )

@@ -26,7 +26,7 @@ IN_FLIGHT, MANY = 3, 8
 @pytest.fixture(scope="module")
 async def busy(temporal: str, quick_policies: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
     folder = tmp_path_factory.mktemp("fair")
-    async with world(folder, temporal, "fair", ("a",), boots_in_flight=IN_FLIGHT) as made:
+    async with world(folder, (temporal, "fair"), ("a",), boots_in_flight=IN_FLIGHT) as made:
         yield made
         for each in _HELD:
             each.set()

@@ -23,7 +23,7 @@ from workflows import policies
 
 @pytest.fixture(scope="module")
 async def two(temporal: str, quick_policies: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    async with world(tmp_path_factory.mktemp("two"), temporal, "hosts", ("a", "b")) as made:
+    async with world(tmp_path_factory.mktemp("two"), (temporal, "hosts"), ("a", "b")) as made:
         yield made
 
 

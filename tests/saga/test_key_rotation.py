@@ -27,7 +27,7 @@ AFTER = SealSettings(keys={"new": NEW})
 
 @pytest.fixture(scope="module")
 async def kept(temporal: str, quick_policies: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    async with world(tmp_path_factory.mktemp("keys"), temporal, "keys", ("a",)) as made:
+    async with world(tmp_path_factory.mktemp("keys"), (temporal, "keys"), ("a",)) as made:
         yield made
 
 

@@ -90,7 +90,7 @@ async def real(
 
 @asynccontextmanager
 async def _world(folder: Path, temporal: str, libvirtd: Libvirtd, settings: HostSettings) -> AsyncIterator[World]:
-    async with world(folder, temporal, "real", ()) as made:
+    async with world(folder, (temporal, "real"), ()) as made:
         connection = Connection(libvirtd.uri)
         own = made.settings.model_copy(update={"host": settings})
         driver = LibvirtDriver(connection, own, Accelerator("tcg", "The tests ask for it."))

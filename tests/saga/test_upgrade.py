@@ -79,7 +79,7 @@ def build(boot: type) -> tuple[type, ...]:
 async def upgraded(
     temporal: str, quick_policies: None, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[World]:
-    async with world(tmp_path_factory.mktemp("upgrade"), temporal, "upgrade", ("a",)) as made:
+    async with world(tmp_path_factory.mktemp("upgrade"), (temporal, "upgrade"), ("a",)) as made:
         yield made
 
 

@@ -54,6 +54,8 @@ from infra.temporal.converter import data_converter
 from infra.temporal.sealed import Sealer
 from infra.volume.backend import Connection
 from infra.volume.fake import FakeBackend
+from tests.engine import core, service
+from tests.engine.engine import Engine
 from tests.saga.faults import Faults
 from workers import control
 from workers.compute import FAKE_INVENTORY, Host
@@ -123,9 +125,13 @@ class Place:
 
 
 class World:
-    def __init__(self, settings: Settings, client: Client, faults: Faults, listening: socket.socket) -> None:
+    def __init__(
+        self, settings: Settings, client: Client, engine: Engine | None, faults: Faults, listening: socket.socket
+    ) -> None:
         self.settings = settings
         self.client = client
+        self.engine = engine
+        """In the place of a Temporal server; None where there is one."""
         self.faults = faults
         self.db = Database(settings.database_url)
         schema.create_all(self.db)
@@ -133,6 +139,7 @@ class World:
         self.volumes = FileVolumes(settings.state / "volumes")
         self.images = FileStore(settings.image_directory)
         self.hosts: dict[str, FakeHost] = {}
+        self._projects: list[str] = []
         self.services = Services(
             settings,
             self.db,
@@ -143,12 +150,14 @@ class World:
             Sealer(settings.seal),
             Turns(settings.api.admissions_at_once),
         )
-        self.rest = RestClient(settings.api_url, self.identity)
-        self.http = httpx.AsyncClient(base_url=settings.api_url, timeout=60)
         self._listening = listening
         # As in production: longer than any client keeps a connection.
         keep = settings.api.keep_alive_seconds
         self._app = Door(self.services)
+        # Without a server there is nothing that a socket could show.
+        direct = httpx.ASGITransport(self._app, raise_app_exceptions=False) if engine is not None else None
+        self.rest = RestClient(settings.api_url, self.identity, direct)
+        self.http = httpx.AsyncClient(base_url=settings.api_url, timeout=60, transport=direct)
         self._door = _Server(
             uvicorn.Config(self._app, lifespan="off", log_config=None, access_log=False, timeout_keep_alive=keep)
         )
@@ -234,7 +243,8 @@ class World:
         self.db.write_now(flavors.create, Flavor(id=LARGER, name="m1.small", vcpus=2, ram_mb=256, disk_gb=2))
         await self._add_image(IMAGE, b"guest" * 2000 + bytes(240))
         await self._add_image(OTHER_IMAGE, b"other" * 2000 + bytes(240))
-        await self.identity.create_user("alice", PASSWORD)
+        for name in ("alice", "root"):
+            await self.identity.create_user(name, PASSWORD)
 
     async def _add_image(self, image_id: str, data: bytes) -> None:
         time = datetime.now(UTC)
@@ -263,23 +273,35 @@ class World:
 
     async def place(self) -> Place:
         """A new project with a network and an empty volume."""
+        if not self._projects:
+            self._projects = await self._new_projects()
+        project = self._projects.pop()
         alice = (await self.identity.users("alice"))[0]
-        project = await self.identity.create_project(uuid.uuid4().hex)
-        await self.identity.grant(alice.id, project.id, "member")
-        token = await self.identity.password_token("alice", PASSWORD, project=project.name)
+        token = await self.identity.password_token("alice", PASSWORD, project=project)
         key = uuid.uuid4().hex
         place = Place(
-            project_id=project.id,
+            project_id=project,
             user_id=alice.id,
             token=token,
             network_id=str(uuid.uuid4()),
             volume_id=str(uuid.uuid4()),
             key=key,
-            server_id=str(uuid.uuid5(start._NAMESPACE, f"{project.id}/{key}")),
+            server_id=str(uuid.uuid5(start._NAMESPACE, f"{project}/{key}")),
         )
         self.db.write_now(_furnish, place)
         self.volumes.create(place.volume_id, 1)
         return place
+
+    async def _new_projects(self) -> list[str]:
+        """Some at once: each grant has every token looked at anew."""
+        made = []
+        users = {role: (await self.identity.users(name))[0] for name, role in (("alice", "member"), ("root", "admin"))}
+        for _ in range(50):
+            project = await self.identity.create_project(uuid.uuid4().hex)
+            for role, user in users.items():
+                await self.identity.grant(user.id, project.id, role)
+            made.append(project.id)
+        return made
 
     def volumes_of(self, project_id: str) -> set[str]:
         return {volume.id for volume in self.db.read_now(volumes.all_of, project_id)}
@@ -301,10 +323,7 @@ class World:
 
     async def administrated(self, place: Place) -> Place:
         """The same project, in the hands of an administrator."""
-        admin = await self.identity.create_user(uuid.uuid4().hex, PASSWORD)
-        await self.identity.grant(admin.id, place.project_id, "admin")
-        name = next(one.name for one in await self.identity.projects() if one.id == place.project_id)
-        return replace(place, token=await self.identity.password_token(admin.name, PASSWORD, project=name))
+        return replace(place, token=await self.identity.password_token("root", PASSWORD, project=place.project_id))
 
     async def as_admin(self, place: Place, method: str, path: str, body: Any = None) -> Any:
         reply = await self.call(await self.administrated(place), method, path, body)
@@ -366,7 +385,14 @@ class World:
         return [id for id in ids if await self.status_of(id) == running]
 
     async def replay(self, workflow_id: str) -> None:
-        """The latest run of this id again, from its history, in the sandbox. Raises where it is not deterministic."""
+        """The latest run of this id again, from its history, in the sandbox. Raises where it is not deterministic.
+
+        Without a server all its runs, as a worker would that takes them over.
+        """
+        if self.engine is not None:
+            assert not self.engine.failed_tasks
+            await self.engine.repeat(workflow_id)
+            return
         history = await self.handle(workflow_id).fetch_history()
         kind = history.events[0].workflow_execution_started_event_attributes.workflow_type.name
         # Only its own class: the sandbox loads each anew.
@@ -479,8 +505,9 @@ _NO_GATE = {"host_down_seconds": 3600, "boots_in_flight": 50, "pci_alias": (GPU,
 
 @asynccontextmanager
 async def world(
-    folder: Path, target: str, namespace: str, hosts: tuple[str, ...], **scheduler: Any
+    folder: Path, server: tuple[str, str] | Engine, hosts: tuple[str, ...], **scheduler: Any
 ) -> AsyncIterator[World]:
+    """On a server, by its address and a namespace in it, or on an engine in its place."""
     listening = socket.socket()
     listening.bind(("127.0.0.1", 0))
     listening.set_inheritable(False)
@@ -492,14 +519,21 @@ async def world(
         limits=LimitSettings(),
     )
     faults = Faults()
-    client = await Client.connect(target, namespace=namespace, data_converter=data_converter, plugins=[_Proofs(faults)])
-    made = World(settings, client, faults, listening)
-    await made.begin(hosts)
-    try:
-        yield made
-    finally:
-        with contextlib.suppress(asyncio.CancelledError):
-            await made.end()
+    plugins = [_Proofs(faults)]
+    if isinstance(server, Engine):
+        engine, client = server, service.connect(server, data_converter, plugins)
+    else:
+        address, namespace = server
+        engine = None
+        client = await Client.connect(address, namespace=namespace, data_converter=data_converter, plugins=plugins)
+    made = World(settings, client, engine, faults, listening)
+    with core.in_place():
+        await made.begin(hosts)
+        try:
+            yield made
+        finally:
+            with contextlib.suppress(asyncio.CancelledError):
+                await made.end()
 
 
 @asynccontextmanager
