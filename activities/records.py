@@ -15,7 +15,7 @@ from infra.db import (
     debts,
     hosts,
     idempotency,
-    moves,
+    move_checks,
     ports,
     servers,
     settlement,
@@ -24,7 +24,8 @@ from infra.db.boot_requests import Request
 from infra.db.engine import Database
 from infra.domain.boot import ServerSpec
 from infra.domain.pci import PciAlias
-from infra.domain.server import TRANSITIONS, Fault, Server, Verb, VmState
+from infra.domain.server import Fault, Server, Verb, VmState
+from infra.domain.transitions import TRANSITIONS
 from infra.settings import LimitSettings
 from infra.temporal.history import History
 from infra.temporal.sealed import Sealed
@@ -280,9 +281,9 @@ def _set_error(session: Session, params: SetError) -> bool:
 def _begin_verb(session: Session, params: BeginVerb) -> BegunVerb:
     verb = Verb(params.verb)
     servers.lock(session, params.server_id)
-    moves.check_not_given_up(session, params.server_id, params.op)
+    move_checks.check_not_given_up(session, params.server_id, params.op)
     server = servers.begin_verb(session, params.server_id, verb, params.op)
-    moves.check_alone(session, server)
+    move_checks.check_alone(session, server)
     actions.start(session, server, params.op, params.verb.split("_")[0], params.user_id)
     rule = TRANSITIONS[verb]
     return BegunVerb(

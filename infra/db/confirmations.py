@@ -2,7 +2,7 @@
 
 from sqlmodel import Session
 
-from infra.db import actions, idempotency, moves, servers
+from infra.db import actions, idempotency, move_checks, moves, servers
 from infra.db.types import now
 from infra.domain.errors import Conflict
 from infra.domain.server import Fault, PowerState, Server, Verb, VmState
@@ -16,7 +16,7 @@ def begin(session: Session, server_id: str, op: str, verb: str, user_id: str) ->
         Conflict: it waits for no confirmation, or another verb holds it.
     """
     servers.lock(session, server_id)
-    moves.check_not_given_up(session, server_id, op)
+    move_checks.check_not_given_up(session, server_id, op)
     server = servers.begin_verb(session, server_id, Verb(verb), op)
     if server.move is None:
         raise Conflict(f"Cannot '{verb}' instance {server_id}: it has not moved")

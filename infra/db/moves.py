@@ -8,15 +8,15 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col
 
 from infra.db import (
     actions,
     claims,
     debts,
-    hosts,
     idempotency,
     images,
+    move_checks,
     move_requests,
     port_bindings,
     ports,
@@ -26,10 +26,9 @@ from infra.db import (
     volume_attachments,
 )
 from infra.db.tables.servers import ServerRow, UserDataRow
-from infra.db.tables.volume import AttachmentRow
 from infra.db.types import now
 from infra.domain import boot_rules
-from infra.domain.errors import BadRequest, Conflict, NotFound
+from infra.domain.errors import NotFound
 from infra.domain.flavor import Flavor
 from infra.domain.move import Move, MoveKind
 from infra.domain.pci import PciAlias
@@ -80,14 +79,14 @@ def begin(session: Session, request: MoveRequest) -> Server:
     """
     quota = quotas.lock(session, servers.get(session, request.server_id).project_id)
     servers.lock(session, request.server_id)
-    check_not_given_up(session, request.server_id, request.op)
+    move_checks.check_not_given_up(session, request.server_id, request.op)
     server = servers.begin_verb(session, request.server_id, Verb(request.kind), request.op)
     if server.move is not None and server.move.op == request.op:
         return server
     if request.kind is MoveKind.EVACUATE:
-        check_evacuation(session, server, request.host, request.silent_since)
-    _check_volumes_at_rest(session, server, request.kind)
-    check_alone(session, server)
+        move_checks.check_evacuation(session, server, request.host, request.silent_since)
+    move_checks.check_volumes_at_rest(session, server, request.kind)
+    move_checks.check_alone(session, server)
     flavor, rebuilt = move_requests.resolve(
         session, server, request.kind, request.flavor_id, request.rebuild, request.pci_aliases
     )
@@ -192,49 +191,6 @@ def _since(server: Server) -> datetime:
     return server.move.created_at if server.move is not None else server.created_at
 
 
-def check_not_given_up(session: Session, server_id: str, op: str) -> None:
-    """Raises Conflict for a verb that was given up before it began."""
-    if idempotency.is_buried(session, servers.verb_key(server_id, op)):
-        raise Conflict("The request was given up before it was admitted.", kind="AttemptClosed")
-
-
-def check_alone(session: Session, server: Server) -> None:
-    """Nothing of the server may be touched while a later attempt, which was given up, may still run elsewhere.
-
-    Raises:
-        Conflict: its host has not confirmed that it is gone, and no operator has said that the host is off.
-    """
-    for debt in debts.owed(session, server_id=server.id):
-        if debt.attempt > server.attempt and debt.host != server.host and not hosts.is_fenced(session, debt.host):
-            raise Conflict(f"A host has yet to confirm that a move of instance {server.id} is undone there.")
-
-
-def check_target(session: Session, server: Server, host: str | None) -> None:
-    """Raises BadRequest for a host that an administrator names and that is not there, or is where the server is."""
-    if host is None:
-        return
-    if host == server.host:
-        raise BadRequest("The target host can't be the same one.")
-    try:
-        hosts.get(session, host)
-    except NotFound as error:
-        raise BadRequest(error.message) from None
-
-
-def check_evacuation(session: Session, server: Server, to_host: str | None, silent_since: float) -> None:
-    """
-    Args:
-        to_host: the host that an administrator names.
-
-    Raises:
-        BadRequest: the server's host runs its servers still, as far as anybody knows, or the other is not there.
-    """
-    check_target(session, server, to_host)
-    own = hosts.snapshot(session, {str(server.host)})
-    if any(not host.forced_down and host.reported_at.timestamp() > silent_since for host in own):
-        raise BadRequest(f"Compute service of {server.host} is still in use.")
-
-
 def user_data(session: Session, server: Server) -> dict[str, str] | None:
     """Sealed, as its move gives it."""
     if server.move is not None and not server.move.done and server.move.new_user_data:
@@ -248,12 +204,6 @@ def hand_over(session: Session, server_id: str, old_host: str, host: str, attemp
     volume_attachments.hand_over(session, server_id, old_host, host, attempt)
     session.flush()
     ports.set_status_of_device(session, server_id, "ACTIVE" if power_state == PowerState.RUNNING else "DOWN")
-
-
-def _check_volumes_at_rest(session: Session, server: Server, kind: MoveKind) -> None:
-    query = select(AttachmentRow).where(col(AttachmentRow.server_id) == server.id)
-    if any(row.op is not None or row.status != "attached" for row in session.exec(query)):
-        raise Conflict(f"Cannot '{kind}' instance {server.id} while a volume of it is being attached or detached")
 
 
 def _more(held: Flavor, other: Flavor) -> dict[str, int]:

@@ -23,11 +23,10 @@ from infra.domain.server import (
     RequestedNetwork,
     Server,
     TaskState,
-    Transition,
     Verb,
     VmState,
-    begin,
 )
+from infra.domain.transitions import Transition, begin
 
 _SAME = [
     "id",
