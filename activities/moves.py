@@ -28,6 +28,8 @@ class BeginMove(History):
     rebuild: dict[str, Any] | None = None
     """``infra.db.move_requests.Rebuild``."""
     user_data: Sealed | None = None
+    image_id: str | None = None
+    """Of a rescue: None is the server's own image."""
     host: str | None = None
     silent_since: float = 0.0
     """Of an evacuation: seconds since the epoch; a host that has reported later is up."""
@@ -73,6 +75,8 @@ class BeginEnd(History):
     op: str
     verb: str
     user_id: str
+    message: str = ""
+    """Why it was given up after it had begun."""
 
 
 class MoveSides(History):
@@ -85,6 +89,8 @@ class MoveSides(History):
     ran: bool = True
     """Whether the one that is kept did."""
     images: tuple[str, ...] = ()
+    new_images: tuple[str, ...] = ()
+    """What only the new side is made from, where both are on one host."""
     ports: tuple[AllocatedPort, ...] = ()
 
 
@@ -121,6 +127,7 @@ class MoveActivities:
             flavor_id=params.flavor_id,
             rebuild=Rebuild.model_validate(params.rebuild) if params.rebuild is not None else None,
             sealed_user_data=params.user_data.model_dump() if params.user_data else None,
+            image_id=params.image_id,
             host=params.host,
             silent_since=params.silent_since,
             pci_aliases=self._pci_aliases,
@@ -152,8 +159,9 @@ class MoveActivities:
 
     @step("moves.withdraw_end", because="it is an undo")
     async def withdraw_end(self, params: BeginEnd) -> None:
-        """The request was given up before its answer; one that begins later is refused."""
-        await self._db.write(confirmations.withdraw, params.server_id, params.op)
+        """The request was given up, mostly before its answer; one that begins later is refused."""
+        message = params.message or "The request was given up before it was admitted."
+        await self._db.write(confirmations.withdraw, params.server_id, params.op, message)
 
     @step("moves.confirm", because="a confirmation only goes forward")
     async def confirm(self, params: Confirmed) -> None:
@@ -179,7 +187,7 @@ def _begun(server: Server) -> BegunMove:
         host=move.host,
         attempt=move.attempt,
         next_attempt=server.last_attempt,
-        starts=move.vm_state != VmState.STOPPED,
+        starts=move.vm_state != VmState.STOPPED or move.kind is MoveKind.RESCUE,
         ran=move.vm_state == VmState.ACTIVE or server.power_state == PowerState.RUNNING,
         images=new.images,
         parts=tuple(image for image in (new.kernel_id, new.ramdisk_id) if image),
@@ -201,7 +209,8 @@ def _begin_end(session: Session, params: BeginEnd) -> MoveSides:
         new=Attempt(
             server_id=server.id, number=server.attempt, host=str(server.host), keeps=move.attempt if same else 0
         ),
-        ran=move.vm_state == VmState.ACTIVE,
+        ran=move.vm_state == VmState.ACTIVE or move.kind is MoveKind.RESCUE,
         images=server.images,
+        new_images=tuple(image for image in server.rescue_images if image not in server.own_images),
         ports=devices(session, server).ports,
     )

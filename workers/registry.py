@@ -32,8 +32,10 @@ from workflows.rebuild_server import RebuildServer
 from workflows.reconcile_host import ReconcileHost
 from workflows.repair_attachment import RepairAttachment
 from workflows.repair_server import RepairServer
+from workflows.rescue_server import RescueServer
 from workflows.resize_server import ResizeServer
 from workflows.revert_resize import RevertResize
+from workflows.unrescue_server import UnrescueServer
 from workflows.volume_work import VolumeWork
 
 WORKFLOWS: tuple[type, ...] = (
@@ -46,6 +48,8 @@ WORKFLOWS: tuple[type, ...] = (
     ConfirmResize,
     RevertResize,
     EvacuateServer,
+    RescueServer,
+    UnrescueServer,
     CreateImage,
     AttachVolume,
     DetachVolume,

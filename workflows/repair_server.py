@@ -31,6 +31,13 @@ with workflow.unsafe.imports_passed_through():
     from workflows.verb import Deletable, DeleteRequest, Outcome
 
 
+_ENDS = {
+    Verb.CONFIRM_RESIZE: "ConfirmResize",
+    Verb.REVERT_RESIZE: "RevertResize",
+    Verb.UNRESCUE: "UnrescueServer",
+}
+
+
 class RepairParams(History):
     server_id: str
     op: str
@@ -57,8 +64,7 @@ class RepairServer(Deletable):
         await workflow.wait_condition(workflow.all_handlers_finished)
         self.hand_over()
         if self.goes_on is not None:
-            name = "ConfirmResize" if self.goes_on.begin.verb == Verb.CONFIRM_RESIZE else "RevertResize"
-            workflow.continue_as_new(args=[self.goes_on], workflow=name)
+            workflow.continue_as_new(args=[self.goes_on], workflow=_ENDS[Verb(self.goes_on.begin.verb)])
         return outcome
 
     async def repair(self) -> Outcome:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 
 from api import start
 from api.auth import MemberDep
-from api.compute import group_actions, image_actions, move_actions
+from api.compute import group_actions, image_actions, move_actions, rescue_actions
 from api.compute.action import Action
 from api.compute.common import Locked, NotImplementedHere, OwnServer, empty
 from api.compute.group_actions import GroupArgument
@@ -25,8 +25,8 @@ _MISSING = (
     *("addFixedIp", "removeFixedIp", "addFloatingIp", "removeFloatingIp"),
     *("changePassword", "forceDelete", "injectNetworkInfo"),
     *("os-getRDPConsole", "os-getSerialConsole", "os-getSPICEConsole", "os-getVNCConsole"),
-    *("os-migrateLive", "rescue", "resetNetwork", "restore", "shelve"),
-    *("shelveOffload", "trigger_crash_dump", "unrescue", "unshelve"),
+    *("os-migrateLive", "resetNetwork", "restore", "shelve"),
+    *("shelveOffload", "trigger_crash_dump", "unshelve"),
 )
 
 
@@ -152,5 +152,6 @@ _ACTIONS: dict[str, Callable[[Action], Awaitable[Response]]] = {
     "addSecurityGroup": _add_group,
     "removeSecurityGroup": _remove_group,
     **move_actions.ACTIONS,
+    **rescue_actions.ACTIONS,
 }
 _ALLOWED_WHEN_LOCKED = ("lock", "unlock", "os-getConsoleOutput")

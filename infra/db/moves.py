@@ -47,6 +47,8 @@ class MoveRequest(BaseModel):
     flavor_id: str | None = None
     rebuild: move_requests.Rebuild | None = None
     sealed_user_data: dict[str, str] | None = Field(default=None, repr=False)
+    image_id: str | None = None
+    """To be rescued with; None: the server's own."""
     host: str | None = None
     """That an administrator names for an evacuation."""
     pci_aliases: tuple[PciAlias, ...] = ()
@@ -90,6 +92,7 @@ def begin(session: Session, request: MoveRequest) -> Server:
     flavor, rebuilt = move_requests.resolve(
         session, server, request.kind, request.flavor_id, request.rebuild, request.pci_aliases
     )
+    rescue = move_requests.rescue(session, server, request.image_id) if request.kind is MoveKind.RESCUE else None
     more = _more(server.flavor, flavor)
     wanted = {"cores": more["more_vcpus"], "ram": more["more_ram_mb"]}
     boot_rules.check_room(quota, quotas.usage(session, server.project_id), wanted)
@@ -104,6 +107,7 @@ def begin(session: Session, request: MoveRequest) -> Server:
         new_flavor=flavor,
         **more,
         rebuilt=rebuilt,
+        rescue=rescue,
         new_user_data=request.rebuild is not None and request.rebuild.new_user_data,
         sealed_user_data=request.sealed_user_data,
         created_at=moment,
@@ -143,6 +147,9 @@ def complete(session: Session, new: Completed) -> bool:
         done = {"done": True, "new_host": new.host, "updated_at": now(), **_more(move.new_flavor, move.flavor)}
         values |= {"vm_state": VmState.RESIZED, "move": move.model_copy(update=done).model_dump(mode="json")}
         values |= _flavor(move.new_flavor)
+    elif move.kind is MoveKind.RESCUE:
+        done = {"done": True, "new_host": new.host, "updated_at": now()}
+        values |= {"vm_state": VmState.RESCUED, "move": move.model_copy(update=done).model_dump(mode="json")}
     else:
         stopped = move.vm_state == VmState.STOPPED
         values |= {"vm_state": VmState.STOPPED if stopped else VmState.ACTIVE, "move": None, "fault": None}
@@ -152,6 +159,8 @@ def complete(session: Session, new: Completed) -> bool:
     session.flush()
     if move.kind is MoveKind.REBUILD:
         claims.pass_on(session, server.id, move.attempt, new.attempt, _image_properties(session, row.image_id))
+    elif move.kind is MoveKind.RESCUE:
+        claims.renumber(session, server.id, move.attempt, new.attempt)
     elif move.kind is MoveKind.EVACUATE:
         what = f"The server was evacuated to host {new.host}."
         settlement.owe(session, debts.Debt(host=move.host, server_id=server.id, attempt=move.attempt, what=what))

@@ -22,6 +22,7 @@ class VmState(StrEnum):
     SUSPENDED = "suspended"
     RESIZED = "resized"
     """Moved, and waiting for its confirmation."""
+    RESCUED = "rescued"
     ERROR = "error"
     DELETED = "deleted"
 
@@ -43,6 +44,8 @@ class TaskState(StrEnum):
     RESIZE_CONFIRMING = "resize_confirming"
     RESIZE_REVERTING = "resize_reverting"
     REBUILDING = "rebuilding"
+    RESCUING = "rescuing"
+    UNRESCUING = "unrescuing"
     IMAGE_SNAPSHOT = "image_snapshot"
     IMAGE_BACKUP = "image_backup"
     DELETING = "deleting"
@@ -74,6 +77,8 @@ class Verb(StrEnum):
     EVACUATE = "evacuate"
     CONFIRM_RESIZE = "confirmResize"
     REVERT_RESIZE = "revertResize"
+    RESCUE = "rescue"
+    UNRESCUE = "unrescue"
     CREATE_IMAGE = "createImage"
     CREATE_BACKUP = "createBackup"
 
@@ -90,6 +95,7 @@ _STATUS: dict[VmState, dict[TaskState | None, str]] = {
     VmState.PAUSED: {None: "PAUSED", **_ANYWHERE},
     VmState.SUSPENDED: {None: "SUSPENDED", **_ANYWHERE},
     VmState.RESIZED: {None: "VERIFY_RESIZE", TaskState.RESIZE_REVERTING: "REVERT_RESIZE"},
+    VmState.RESCUED: {None: "RESCUE"},
     VmState.ERROR: {None: "ERROR", **_ANYWHERE},
     VmState.DELETED: {None: "DELETED"},
 }
@@ -206,17 +212,29 @@ class Server(BaseModel):
         if self.move is None or self.move.done:
             return self
         changes = dict(self.move.rebuilt) if self.move.rebuilt is not None else {}
+        changes |= dict(self.move.rescue) if self.move.rescue is not None else {}
         return self.model_copy(update={**changes, "flavor": self.move.new_flavor})
 
     @property
     def kept(self) -> tuple[str, int] | None:
-        """Host and number of the attempt that stays until a move is confirmed."""
+        """Host and number of the attempt that stays until a move is confirmed, or a rescue is over."""
         return (self.move.host, self.move.attempt) if self.move is not None and self.move.done else None
 
     @property
     def images(self) -> tuple[str, ...]:
-        """Ids of all that its guest is made from: root disk, kernel, ramdisk."""
+        """Ids of all that its guests are made from: root disk, kernel, ramdisk; and those of its rescue."""
+        return tuple(dict.fromkeys((*self.own_images, *self.rescue_images)))
+
+    @property
+    def own_images(self) -> tuple[str, ...]:
+        """Those of them that it has without a rescue."""
         return tuple(image for image in (self.image_id, self.kernel_id, self.ramdisk_id) if image)
+
+    @property
+    def rescue_images(self) -> tuple[str, ...]:
+        """Ids of what it is rescued with."""
+        rescue = self.move.rescue if self.move is not None and self.move.done else None
+        return tuple(image for image in dict(rescue).values() if image) if rescue is not None else ()
 
     @property
     def instance_name(self) -> str:

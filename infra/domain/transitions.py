@@ -53,6 +53,8 @@ TRANSITIONS: dict[Verb, Transition] = {
     Verb.EVACUATE: Transition(sources=_AT_REST | {VmState.ERROR}, task=TaskState.REBUILDING, target=None),
     Verb.CONFIRM_RESIZE: Transition(sources=_RESIZED, task=TaskState.RESIZE_CONFIRMING, target=None),
     Verb.REVERT_RESIZE: Transition(sources=_RESIZED, task=TaskState.RESIZE_REVERTING, target=None),
+    Verb.RESCUE: Transition(sources=_AT_REST | {VmState.ERROR}, task=TaskState.RESCUING, target=None),
+    Verb.UNRESCUE: Transition(sources=frozenset({VmState.RESCUED}), task=TaskState.UNRESCUING, target=None),
     Verb.CREATE_IMAGE: Transition(sources=_COPYABLE, task=TaskState.IMAGE_SNAPSHOT, target=None, power=None),
     Verb.CREATE_BACKUP: Transition(sources=_COPYABLE, task=TaskState.IMAGE_BACKUP, target=None, power=None),
 }
