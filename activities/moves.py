@@ -30,6 +30,9 @@ class BeginMove(History):
     user_data: Sealed | None = None
     image_id: str | None = None
     """Of a rescue: None is the server's own image."""
+    rezoned: bool = False
+    zone: str | None = None
+    """Where ``rezoned``: its availability zone from now on."""
     host: str | None = None
     silent_since: float = 0.0
     """Of an evacuation: seconds since the epoch; a host that has reported later is up."""
@@ -54,6 +57,7 @@ class BegunMove(History):
     """Of the next attempt's own root disk."""
     has_disk: bool = True
     """False: it boots from a volume."""
+    shelved_image_id: str = ""
 
 
 class CompleteMove(History):
@@ -128,6 +132,8 @@ class MoveActivities:
             rebuild=Rebuild.model_validate(params.rebuild) if params.rebuild is not None else None,
             sealed_user_data=params.user_data.model_dump() if params.user_data else None,
             image_id=params.image_id,
+            rezoned=params.rezoned,
+            zone=params.zone,
             host=params.host,
             silent_since=params.silent_since,
             pci_aliases=self._pci_aliases,
@@ -194,6 +200,7 @@ def _begun(server: Server) -> BegunMove:
         old_images=server.images,
         disk_gb=new.flavor.disk_gb,
         has_disk=server.image_id is not None,
+        shelved_image_id=server.shelved_image_id or "",
     )
 
 

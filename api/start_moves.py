@@ -1,4 +1,4 @@
-"""How the API has servers moved: resized, migrated, rebuilt, evacuated, rescued, and what follows."""
+"""How the API has servers moved: resized, migrated, rebuilt, evacuated, rescued, unshelved, and what follows."""
 
 import time
 from typing import Any
@@ -20,6 +20,7 @@ from workflows.rescue_server import RescueServer
 from workflows.resize_server import ResizeServer
 from workflows.revert_resize import RevertResize
 from workflows.unrescue_server import UnrescueServer
+from workflows.unshelve_server import UnshelveServer
 
 _MOVES: dict[MoveKind, Any] = {
     MoveKind.RESIZE: ResizeServer,
@@ -27,6 +28,7 @@ _MOVES: dict[MoveKind, Any] = {
     MoveKind.REBUILD: RebuildServer,
     MoveKind.EVACUATE: EvacuateServer,
     MoveKind.RESCUE: RescueServer,
+    MoveKind.UNSHELVE: UnshelveServer,
 }
 _ENDS: dict[Verb, Any] = {
     Verb.CONFIRM_RESIZE: ConfirmResize,
@@ -45,12 +47,14 @@ async def move(
     rebuild: Rebuild | None = None,
     user_data: str | None = None,
     image_id: str | None = None,
+    zone: tuple[str | None] | None = None,
     host: str | None = None,
 ) -> None:
     """Returns when the move holds the server.
 
     Args:
         image_id: of a rescue; None is the server's own.
+        zone: the availability zone from now on (None: any), of an unshelve that names one.
         user_data: base64, of a rebuild that has new one.
         host: an administrator's choice.
 
@@ -67,6 +71,8 @@ async def move(
         rebuild=rebuild.model_dump(mode="json") if rebuild is not None else None,
         user_data=seal(user_data, server_id=server.id, field="user_data") if user_data else None,
         image_id=image_id,
+        rezoned=zone is not None,
+        zone=zone[0] if zone is not None else None,
         host=host,
         silent_since=time.time() - settings.scheduler.host_down_seconds,
     )

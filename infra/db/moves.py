@@ -23,6 +23,7 @@ from infra.db import (
     quotas,
     servers,
     settlement,
+    shelving,
     volume_attachments,
 )
 from infra.db.tables.servers import ServerRow, UserDataRow
@@ -47,6 +48,9 @@ class MoveRequest(BaseModel):
     flavor_id: str | None = None
     rebuild: move_requests.Rebuild | None = None
     sealed_user_data: dict[str, str] | None = Field(default=None, repr=False)
+    rezoned: bool = False
+    zone: str | None = None
+    """Where ``rezoned``: its availability zone from now on."""
     image_id: str | None = None
     """To be rescued with; None: the server's own."""
     host: str | None = None
@@ -100,7 +104,7 @@ def begin(session: Session, request: MoveRequest) -> Server:
     move = Move(
         kind=request.kind,
         op=request.op,
-        host=str(server.host),
+        host=server.host or "",
         attempt=server.attempt,
         vm_state=server.vm_state,
         flavor=server.flavor,
@@ -108,6 +112,8 @@ def begin(session: Session, request: MoveRequest) -> Server:
         **more,
         rebuilt=rebuilt,
         rescue=rescue,
+        rezoned=request.rezoned,
+        new_zone=request.zone,
         new_user_data=request.rebuild is not None and request.rebuild.new_user_data,
         sealed_user_data=request.sealed_user_data,
         created_at=moment,
@@ -154,6 +160,8 @@ def complete(session: Session, new: Completed) -> bool:
         stopped = move.vm_state == VmState.STOPPED
         values |= {"vm_state": VmState.STOPPED if stopped else VmState.ACTIVE, "move": None, "fault": None}
         values |= _rebuilt(session, server, move)
+        if move.kind is MoveKind.UNSHELVE:
+            values |= shelving.end(session, server)
     servers.write_row(session, row, **values, task_state=None, op=None)
     actions.finish(session, server.id, new.op)
     session.flush()

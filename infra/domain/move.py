@@ -19,6 +19,7 @@ class MoveKind(StrEnum):
     REBUILD = "rebuild"
     EVACUATE = "evacuate"
     RESCUE = "rescue"
+    UNSHELVE = "unshelve"
 
 
 class Rebuilt(BaseModel):
@@ -60,6 +61,7 @@ class Move(BaseModel):
     done: bool = False
     """It waits for its confirmation, or for the end of the rescue; the server's row says the new side."""
     host: str
+    """Empty: a shelved server is on none."""
     attempt: int
     vm_state: str
     flavor: Flavor
@@ -70,6 +72,9 @@ class Move(BaseModel):
     more_ram_mb: int = 0
     rebuilt: Rebuilt | None = None
     rescue: Rescue | None = None
+    rezoned: bool = False
+    new_zone: str | None = None
+    """The availability zone from now on, where ``rezoned``; None: any."""
     new_user_data: bool = False
     sealed_user_data: dict[str, str] | None = Field(default=None, repr=False)
     """Takes the place of the server's own where ``new_user_data``; None: it has none any more."""

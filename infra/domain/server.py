@@ -23,6 +23,10 @@ class VmState(StrEnum):
     RESIZED = "resized"
     """Moved, and waiting for its confirmation."""
     RESCUED = "rescued"
+    SHELVED = "shelved"
+    """Off, and saved as an image; it leaves its host."""
+    SHELVED_OFFLOADED = "shelved_offloaded"
+    """On no host, with its ports and volumes."""
     ERROR = "error"
     DELETED = "deleted"
 
@@ -46,6 +50,9 @@ class TaskState(StrEnum):
     REBUILDING = "rebuilding"
     RESCUING = "rescuing"
     UNRESCUING = "unrescuing"
+    SHELVING = "shelving"
+    SHELVING_OFFLOADING = "shelving_offloading"
+    UNSHELVING = "unshelving"
     IMAGE_SNAPSHOT = "image_snapshot"
     IMAGE_BACKUP = "image_backup"
     DELETING = "deleting"
@@ -79,6 +86,9 @@ class Verb(StrEnum):
     REVERT_RESIZE = "revertResize"
     RESCUE = "rescue"
     UNRESCUE = "unrescue"
+    SHELVE = "shelve"
+    SHELVE_OFFLOAD = "shelveOffload"
+    UNSHELVE = "unshelve"
     CREATE_IMAGE = "createImage"
     CREATE_BACKUP = "createBackup"
 
@@ -96,6 +106,8 @@ _STATUS: dict[VmState, dict[TaskState | None, str]] = {
     VmState.SUSPENDED: {None: "SUSPENDED", **_ANYWHERE},
     VmState.RESIZED: {None: "VERIFY_RESIZE", TaskState.RESIZE_REVERTING: "REVERT_RESIZE"},
     VmState.RESCUED: {None: "RESCUE"},
+    VmState.SHELVED: {None: "SHELVED"},
+    VmState.SHELVED_OFFLOADED: {None: "SHELVED_OFFLOADED"},
     VmState.ERROR: {None: "ERROR", **_ANYWHERE},
     VmState.DELETED: {None: "DELETED"},
 }
@@ -192,6 +204,8 @@ class Server(BaseModel):
     block_devices: tuple[BlockDevice, ...] = ()
     scheduler_hints: dict[str, Any] = Field(default_factory=dict)
     root_device_name: str = "/dev/vda"
+    shelved_image_id: str | None = None
+    """Of the image that it was saved as when it was shelved."""
     progress: int = 0
     fault: Fault | None = None
     created_at: datetime
@@ -213,6 +227,7 @@ class Server(BaseModel):
             return self
         changes = dict(self.move.rebuilt) if self.move.rebuilt is not None else {}
         changes |= dict(self.move.rescue) if self.move.rescue is not None else {}
+        changes |= {"availability_zone": self.move.new_zone} if self.move.rezoned else {}
         return self.model_copy(update={**changes, "flavor": self.move.new_flavor})
 
     @property

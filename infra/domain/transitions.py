@@ -55,6 +55,11 @@ TRANSITIONS: dict[Verb, Transition] = {
     Verb.REVERT_RESIZE: Transition(sources=_RESIZED, task=TaskState.RESIZE_REVERTING, target=None),
     Verb.RESCUE: Transition(sources=_AT_REST | {VmState.ERROR}, task=TaskState.RESCUING, target=None),
     Verb.UNRESCUE: Transition(sources=frozenset({VmState.RESCUED}), task=TaskState.UNRESCUING, target=None),
+    Verb.SHELVE: Transition(sources=_COPYABLE, task=TaskState.SHELVING, target=None),
+    Verb.SHELVE_OFFLOAD: Transition(
+        sources=frozenset({VmState.SHELVED}), task=TaskState.SHELVING_OFFLOADING, target=None
+    ),
+    Verb.UNSHELVE: Transition(sources=frozenset({VmState.SHELVED_OFFLOADED}), task=TaskState.UNSHELVING, target=None),
     Verb.CREATE_IMAGE: Transition(sources=_COPYABLE, task=TaskState.IMAGE_SNAPSHOT, target=None, power=None),
     Verb.CREATE_BACKUP: Transition(sources=_COPYABLE, task=TaskState.IMAGE_BACKUP, target=None, power=None),
 }
