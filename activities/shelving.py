@@ -49,6 +49,11 @@ class ShelvingActivities:
         """It is on no host, and keeps its ports and volumes. Not written: a delete has taken it."""
         return Written(written=await self._db.write(shelving.offload, params.server_id, params.op))
 
+    @step("shelving.leave_off", because="an operator says that the host is off")
+    async def leave_off(self, params: Held) -> Written:
+        """The server is on no host, and its host owes the clean-up. Not written: nobody says that the host is off."""
+        return Written(written=await self._db.write(shelving.leave_off, params.server_id, params.op))
+
 
 def _begin_offload(session: Session, params: BeginVerb) -> Offloading:
     server = shelving.begin_offload(session, params.server_id, params.op, params.user_id)

@@ -1,6 +1,7 @@
 """A shelved server leaves its host: its guest, disk and room go, its ports and volumes stay the server's.
 
-A host that does not answer is waited for, since its guest may have the volumes until it says that it is gone.
+A host that does not answer is waited for, since its guest may have the volumes until it says that it is gone, or an
+operator says that the host is off.
 """
 
 from temporalio import workflow
@@ -49,16 +50,35 @@ class OffloadServer(Holding):
         )
         self.answer = server
         attempt = Attempt(server_id=self.server_id, number=server.attempt, host=server.host)
-        await self.saga.persist(
-            HypervisorActivities.remove, DestroyGuest(attempt=attempt), policies.HOST_UNDO, host=server.host
-        )
-        await self.leave(server, attempt)
         held = Held(server_id=self.server_id, op=self.op)
+        if not await self.remove(attempt, held):
+            return
+        await self.leave(server, attempt)
         written: Written = await self.shielded(
             self.saga.persist(ShelvingActivities.offload, held, policies.UNDO_RECORD)
         )
         if not written.written and self.saga.stopped:
             raise Stopped
+
+    async def remove(self, attempt: Attempt, held: Held) -> bool:
+        """Returns when the host says that the guest is gone; False: an operator says that the host is off."""
+        while True:
+            try:
+                await self.saga.run(
+                    HypervisorActivities.remove, DestroyGuest(attempt=attempt), policies.HOST_UNDO, host=attempt.host
+                )
+            except ActivityError as error:
+                if failures.is_cancel(error):
+                    raise
+                left: Written = await self.saga.run(ShelvingActivities.leave_off, held, policies.UNDO_RECORD)
+                if left.written:
+                    return False
+                what = f"hypervisor.remove: {failures.cause_of(error).message}"
+                stuck = Stuck(server_id=self.server_id, what=what)
+                await self.saga.run(RecordsActivities.set_stuck, stuck, policies.UNDO_RECORD)
+                await workflow.sleep(policies.STUCK_PAUSE)
+            else:
+                return True
 
     async def leave(self, server: Offloading, attempt: Attempt) -> None:
         """What is not its guest's; what the host can't do now it does when it is next compared."""

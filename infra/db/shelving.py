@@ -17,6 +17,7 @@ from infra.db import (
     port_bindings,
     ports,
     servers,
+    settlement,
     volume_attachments,
 )
 from infra.domain.server import PowerState, Server, TaskState, Verb, VmState
@@ -59,7 +60,23 @@ def offload(session: Session, server_id: str, op: str) -> bool:
         return False
     _bind(session, server_id, row.host, "", row.attempt)
     claims.release(session, server_id, row.attempt)
-    servers.write_row(session, row, vm_state=VmState.SHELVED_OFFLOADED, host=None, task_state=None, op=None)
+    values: dict[str, Any] = {"vm_state": VmState.SHELVED_OFFLOADED, "host": None, "stuck_undo": None}
+    servers.write_row(session, row, **values, task_state=None, op=None)
+    return True
+
+
+def leave_off(session: Session, server_id: str, op: str) -> bool:
+    """As ``offload``, of a host that an operator says is surely off: it owes the clean-up, should it come back.
+
+    False: nobody says so, or the server is another verb's.
+    """
+    row = servers.held_row(session, server_id, op)
+    if row is None or row.host is None or not hosts.is_fenced(session, row.host):
+        return False
+    what = f"The server was shelved while host {row.host} was off."
+    debt = debts.Debt(host=row.host, server_id=server_id, attempt=row.attempt, what=what)
+    offload(session, server_id, op)
+    settlement.owe(session, debt)
     return True
 
 
