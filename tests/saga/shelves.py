@@ -44,7 +44,7 @@ RESCUE = Scenario(
     forward_only=REBUILD.forward_only,
     local=REBUILD.local,
     # A rebuild takes them as well.
-    brief=frozenset(REBUILD.steps) - {"moves.complete"},
+    brief=frozenset(REBUILD.steps),
 )
 
 
