@@ -130,7 +130,7 @@ def _ports(session: Session, server: Server) -> list[Port]:
     """In the order in which they were asked for: the guest's interfaces keep theirs."""
     places = {entry.network_id: place for place, entry in reversed(list(enumerate(server.networks)))}
     places |= {entry.port_id: place for place, entry in enumerate(server.networks)}
-    bound = [port for port in ports.of_devices(session, [server.id])[server.id] if port.host == server.host]
+    bound = [port for port in ports.of_devices(session, [server.id])[server.id] if port.host == (server.host or "")]
     return sorted(bound, key=lambda port: places.get(port.id, places.get(port.network_id, len(places))))
 
 

@@ -13,7 +13,8 @@ from activities.networks import PlugResult
 from activities.volumes import AttachedVolume
 from infra.compute.attempts import EVERY, Attempts
 from infra.compute.driver import Disk, Driver
-from infra.compute.guests import BootSource, GuestFiles, InstanceSpec, NicPlace, VolumePlace
+from infra.compute.guests import GuestFiles
+from infra.compute.instance import BootSource, InstanceSpec, NicPlace, VolumePlace
 from infra.compute.parking import Parking
 from infra.domain.errors import Conflict, DiskLost, Fenced, HostRejected, Unavailable
 from infra.domain.server import VmState
@@ -34,6 +35,8 @@ class SpawnGuest(History):
     volumes: tuple[AttachedVolume, ...] = ()
     start: bool = True
     """False: the server is off, and stays so."""
+    rescue: bool = False
+    """Its second disk is that of the attempt that stays."""
 
 
 class SpawnedGuest(History):
@@ -236,7 +239,8 @@ class HypervisorActivities:
 
 
 def _spec(params: SpawnGuest) -> InstanceSpec:
-    return InstanceSpec(attempt=params.attempt.number, **params.instance.model_dump())
+    spec = InstanceSpec(attempt=params.attempt.number, **params.instance.model_dump())
+    return spec.model_copy(update={"rescues": params.attempt.keeps}) if params.rescue else spec
 
 
 def _sources(params: SpawnGuest) -> dict[str, BootSource]:

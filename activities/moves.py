@@ -28,6 +28,11 @@ class BeginMove(History):
     rebuild: dict[str, Any] | None = None
     """``infra.db.move_requests.Rebuild``."""
     user_data: Sealed | None = None
+    image_id: str | None = None
+    """Of a rescue: None is the server's own image."""
+    rezoned: bool = False
+    zone: str | None = None
+    """Where ``rezoned``: its availability zone from now on."""
     host: str | None = None
     silent_since: float = 0.0
     """Of an evacuation: seconds since the epoch; a host that has reported later is up."""
@@ -52,6 +57,7 @@ class BegunMove(History):
     """Of the next attempt's own root disk."""
     has_disk: bool = True
     """False: it boots from a volume."""
+    shelved_image_id: str = ""
 
 
 class CompleteMove(History):
@@ -73,6 +79,8 @@ class BeginEnd(History):
     op: str
     verb: str
     user_id: str
+    message: str = ""
+    """Why it was given up after it had begun."""
 
 
 class MoveSides(History):
@@ -85,6 +93,8 @@ class MoveSides(History):
     ran: bool = True
     """Whether the one that is kept did."""
     images: tuple[str, ...] = ()
+    new_images: tuple[str, ...] = ()
+    """What only the new side is made from, where both are on one host."""
     ports: tuple[AllocatedPort, ...] = ()
 
 
@@ -121,6 +131,9 @@ class MoveActivities:
             flavor_id=params.flavor_id,
             rebuild=Rebuild.model_validate(params.rebuild) if params.rebuild is not None else None,
             sealed_user_data=params.user_data.model_dump() if params.user_data else None,
+            image_id=params.image_id,
+            rezoned=params.rezoned,
+            zone=params.zone,
             host=params.host,
             silent_since=params.silent_since,
             pci_aliases=self._pci_aliases,
@@ -152,8 +165,9 @@ class MoveActivities:
 
     @step("moves.withdraw_end", because="it is an undo")
     async def withdraw_end(self, params: BeginEnd) -> None:
-        """The request was given up before its answer; one that begins later is refused."""
-        await self._db.write(confirmations.withdraw, params.server_id, params.op)
+        """The request was given up, mostly before its answer; one that begins later is refused."""
+        message = params.message or "The request was given up before it was admitted."
+        await self._db.write(confirmations.withdraw, params.server_id, params.op, message)
 
     @step("moves.confirm", because="a confirmation only goes forward")
     async def confirm(self, params: Confirmed) -> None:
@@ -179,13 +193,14 @@ def _begun(server: Server) -> BegunMove:
         host=move.host,
         attempt=move.attempt,
         next_attempt=server.last_attempt,
-        starts=move.vm_state != VmState.STOPPED,
+        starts=move.vm_state != VmState.STOPPED or move.kind is MoveKind.RESCUE,
         ran=move.vm_state == VmState.ACTIVE or server.power_state == PowerState.RUNNING,
         images=new.images,
         parts=tuple(image for image in (new.kernel_id, new.ramdisk_id) if image),
         old_images=server.images,
         disk_gb=new.flavor.disk_gb,
         has_disk=server.image_id is not None,
+        shelved_image_id=server.shelved_image_id or "",
     )
 
 
@@ -201,7 +216,8 @@ def _begin_end(session: Session, params: BeginEnd) -> MoveSides:
         new=Attempt(
             server_id=server.id, number=server.attempt, host=str(server.host), keeps=move.attempt if same else 0
         ),
-        ran=move.vm_state == VmState.ACTIVE,
+        ran=move.vm_state == VmState.ACTIVE or move.kind is MoveKind.RESCUE,
         images=server.images,
+        new_images=tuple(image for image in server.rescue_images if image not in server.own_images),
         ports=devices(session, server).ports,
     )

@@ -29,6 +29,14 @@ class ParkGuest(History):
     """Whether it runs when it is back."""
 
 
+class HaltGuest(History):
+    """A guest that is off while its server is shelved."""
+
+    attempt: Attempt
+    copy_id: str
+    """Of what it is off for: it is what an undo closes on this host."""
+
+
 class CarryDisk(History):
     attempt: Attempt
     disk_gb: int
@@ -45,6 +53,7 @@ class FlattenDisk(History):
 
 class ParkActivities:
     def __init__(self, driver: Driver, files: GuestFiles, copies: DiskCopies, attempts: Attempts) -> None:
+        self._driver = driver
         self._files = files
         self._copies = copies
         self._attempts = attempts
@@ -64,6 +73,23 @@ class ParkActivities:
         attempt = params.attempt
         with self._attempts.doing(attempt.server_id, attempt.number):
             self._parking.park(attempt.server_id, attempt.keeps, attempt.number, grace_seconds=SOFT_SECONDS)
+
+    @step("hypervisor.wake", because="it is an undo")
+    def wake(self, params: HaltGuest) -> None:
+        """The guest runs again; one that is not there any more, or is another attempt's, is left alone."""
+        server_id, number = params.attempt.server_id, params.attempt.number
+        with self._attempts.undoing(params.copy_id, 1), self._attempts.lock(server_id):
+            state = self._driver.state(server_id)
+            if state is not None and state.attempt == number and not self._attempts.is_closed(server_id, number):
+                self._driver.start(server_id)
+
+    @step("hypervisor.halt", undo=wake)
+    def halt(self, params: HaltGuest) -> None:
+        """Power the guest off, as its owner would."""
+        attempt = params.attempt
+        with self._attempts.doing(attempt.server_id, attempt.number):
+            self._attempts.check(params.copy_id, 1)
+            self._driver.stop(attempt.server_id, grace_seconds=SOFT_SECONDS)
 
     @step("hypervisor.discard_disk", because="it is an undo")
     def discard_disk(self, params: CarryDisk) -> None:

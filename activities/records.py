@@ -5,17 +5,17 @@ from typing import Any
 
 from sqlmodel import Session
 
+from activities import remains
 from activities.base import step
-from activities.models import Admitted, Attempt, PortRef, VolumeRef
+from activities.models import Admitted
+from activities.remains import Remains, admitted
 from infra.db import (
     actions,
     admission,
-    attachments,
-    claims,
     debts,
     hosts,
     idempotency,
-    moves,
+    move_checks,
     ports,
     servers,
     settlement,
@@ -24,7 +24,8 @@ from infra.db.boot_requests import Request
 from infra.db.engine import Database
 from infra.domain.boot import ServerSpec
 from infra.domain.pci import PciAlias
-from infra.domain.server import TRANSITIONS, Fault, Server, Verb, VmState
+from infra.domain.server import Fault, Verb, VmState
+from infra.domain.transitions import TRANSITIONS
 from infra.settings import LimitSettings
 from infra.temporal.history import History
 from infra.temporal.sealed import Sealed
@@ -120,22 +121,6 @@ class MarkDeleting(History):
     user_id: str
 
 
-class Remains(History):
-    """What a server that is being deleted still has, and where; what an earlier host owes is that one's to remove."""
-
-    server_id: str
-    project_id: str
-    name: str = ""
-    host: str | None = None
-    attempt: int = 0
-    hostname: str = ""
-    images: tuple[str, ...] = ()
-    ports: tuple[PortRef, ...] = ()
-    volumes: tuple[VolumeRef, ...] = ()
-    others: tuple[Attempt, ...] = ()
-    """What a move has, or left, on other hosts."""
-
-
 class Stuck(History):
     server_id: str
     what: str | None = None
@@ -174,8 +159,8 @@ class RecordsActivities:
             pci_aliases=self._pci_aliases,
             admit_before=params.admit_before,
         )
-        admitted = await self._db.write(admission.admit, request)
-        return CreatedServers(servers=tuple(_admitted(server) for server in admitted))
+        made = await self._db.write(admission.admit, request)
+        return CreatedServers(servers=tuple(admitted(server) for server in made))
 
     @step("records.withdraw", because="it is an undo")
     async def withdraw(self, params: Withdrawn) -> None:
@@ -234,33 +219,6 @@ class RecordsActivities:
         await self._db.write(settlement.owe, debts.Debt(**params.model_dump()))
 
 
-def _admitted(server: Server) -> Admitted:
-    return Admitted(
-        server_id=server.id,
-        name=server.name,
-        images=server.images,
-        ports=tuple(
-            PortRef(port_id=entry.port_id, network_id=entry.network_id, created=entry.created, fixed_ip=entry.fixed_ip)
-            for entry in server.networks
-        ),
-        volumes=tuple(
-            VolumeRef(
-                attachment_id=admission.attachment_id(server.id, entry.volume_id),
-                volume_id=entry.volume_id,
-                source_type=entry.source_type,
-                image_id=entry.image_id,
-                size_gb=entry.size_gb,
-                boot_index=entry.boot_index,
-                device=entry.device_name,
-                delete_on_termination=entry.delete_on_termination,
-            )
-            for entry in server.block_devices
-            if entry.volume_id
-        ),
-        security_groups=server.security_groups,
-    )
-
-
 def _set_active(session: Session, params: SetActive) -> bool:
     written = servers.set_active(session, params.server_id, params.op, params.power_state)
     if written:
@@ -280,9 +238,11 @@ def _set_error(session: Session, params: SetError) -> bool:
 def _begin_verb(session: Session, params: BeginVerb) -> BegunVerb:
     verb = Verb(params.verb)
     servers.lock(session, params.server_id)
-    moves.check_not_given_up(session, params.server_id, params.op)
+    move_checks.check_not_given_up(session, params.server_id, params.op)
     server = servers.begin_verb(session, params.server_id, verb, params.op)
-    moves.check_alone(session, server)
+    if verb is Verb.SHELVE:
+        move_checks.check_volumes_at_rest(session, server, verb)
+    move_checks.check_alone(session, server)
     actions.start(session, server, params.op, params.verb.split("_")[0], params.user_id)
     rule = TRANSITIONS[verb]
     return BegunVerb(
@@ -314,41 +274,7 @@ def _end_verb(session: Session, params: EndVerb) -> bool:
 def _mark_deleting(session: Session, params: MarkDeleting) -> Remains:
     server = servers.mark_deleting(session, params.server_id, params.op)
     actions.start(session, server, params.op, "delete", params.user_id)
-    kept = {entry.port_id: entry for entry in server.networks}
-    admitted = _admitted(server)
-    return Remains(
-        server_id=server.id,
-        project_id=server.project_id,
-        name=server.name,
-        host=server.host,
-        attempt=server.attempt,
-        hostname=server.hostname,
-        images=admitted.images,
-        ports=tuple(
-            PortRef(
-                port_id=port.id,
-                network_id=port.network_id,
-                created=port.id not in kept or kept[port.id].created,
-            )
-            for port in ports.of_devices(session, [server.id])[server.id]
-            if port.host == server.host
-        ),
-        volumes=tuple(
-            VolumeRef(
-                attachment_id=attachment.id,
-                volume_id=attachment.volume_id,
-                delete_on_termination=attachment.delete_on_termination
-                or any(v.volume_id == attachment.volume_id and v.delete_on_termination for v in admitted.volumes),
-            )
-            for attachment in attachments.of_server(session, server.id)
-            if attachment.host == server.host
-        ),
-        others=tuple(
-            Attempt(server_id=server.id, number=claim.attempt, host=claim.host)
-            for claim in claims.of_server(session, server.id)
-            if server.host is not None and claim.host != server.host and not claim.quarantined
-        ),
-    )
+    return remains.of(session, server)
 
 
 def _set_deleted(session: Session, params: Held) -> None:

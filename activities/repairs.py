@@ -15,7 +15,12 @@ DELETE = "delete"
 VERB = "verb"
 MOVE = "move"
 END = "end"
-_ENDS = {TaskState.RESIZE_CONFIRMING: Verb.CONFIRM_RESIZE, TaskState.RESIZE_REVERTING: Verb.REVERT_RESIZE}
+_ENDS = {
+    TaskState.RESIZE_CONFIRMING: Verb.CONFIRM_RESIZE,
+    TaskState.RESIZE_REVERTING: Verb.REVERT_RESIZE,
+    TaskState.UNRESCUING: Verb.UNRESCUE,
+    TaskState.SHELVING_OFFLOADING: Verb.SHELVE_OFFLOAD,
+}
 
 
 class TakeServer(History):

@@ -32,7 +32,8 @@ from infra.db import servers
 from infra.db.admission import attachment_id
 from infra.domain.boot import ServerSpec
 from infra.domain.errors import Conflict, KilonovaError, Unavailable
-from infra.domain.server import Server, Verb, begin
+from infra.domain.server import Server, Verb
+from infra.domain.transitions import begin
 from infra.temporal import attributes
 from infra.temporal.queues import CONTROL
 from workflows import policies

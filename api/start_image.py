@@ -10,8 +10,9 @@ from infra.db import images
 from infra.domain.errors import NotFound
 from infra.domain.image import Image
 from infra.domain.server import Server, Verb
-from infra.domain.server_image import BACKUP, SNAPSHOT, image_fields
+from infra.domain.server_image import BACKUP, SNAPSHOT, image_fields, shelved_image_id, shelved_name
 from workflows.create_image import CreateImage, CreateImageParams, Rotation
+from workflows.shelve_server import ShelveParams, ShelveServer
 
 
 async def create_image(
@@ -73,6 +74,32 @@ async def _run(services: Services, context: Context, server: Server, verb: Verb,
         **what,
     )
     await start.hold(services, context, server, verb, CreateImage.run, params)
+
+
+async def shelve(services: Services, context: Context, server: Server) -> None:
+    """Start shelving a server: its disk becomes an image, unless it is a volume, and it leaves its host.
+
+    Raises as ``create_image``.
+    """
+    fields: dict[str, Any] = {}
+    if server.image_id is not None:
+        fields = image_fields(
+            server,
+            await _base(services, server),
+            name=shelved_name(server),
+            user_id=context.user_id,
+            image_type=SNAPSHOT,
+            metadata={},
+        )
+    params = ShelveParams(
+        server_id=server.id,
+        name=server.name[:60],
+        begin=start.begin_verb(context, server, Verb.SHELVE),
+        token=services.sealer.seal(context.token, server_id=server.id, field="token"),
+        image_id=shelved_image_id(server.id, context.request_id),
+        fields=fields,
+    )
+    await start.hold(services, context, server, Verb.SHELVE, ShelveServer.run, params)
 
 
 async def _base(services: Services, server: Server) -> Image | None:

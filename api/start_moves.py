@@ -1,4 +1,4 @@
-"""How the API has servers moved: resized, migrated, rebuilt, evacuated, and what follows a resize."""
+"""How the API has servers moved: resized, migrated, rebuilt, evacuated, rescued, unshelved, and what follows."""
 
 import time
 from typing import Any
@@ -16,16 +16,25 @@ from workflows.end_move import EndMoveParams
 from workflows.evacuate_server import EvacuateServer
 from workflows.moving import MoveParams
 from workflows.rebuild_server import RebuildServer
+from workflows.rescue_server import RescueServer
 from workflows.resize_server import ResizeServer
 from workflows.revert_resize import RevertResize
+from workflows.unrescue_server import UnrescueServer
+from workflows.unshelve_server import UnshelveServer
 
 _MOVES: dict[MoveKind, Any] = {
     MoveKind.RESIZE: ResizeServer,
     MoveKind.MIGRATE: ResizeServer,
     MoveKind.REBUILD: RebuildServer,
     MoveKind.EVACUATE: EvacuateServer,
+    MoveKind.RESCUE: RescueServer,
+    MoveKind.UNSHELVE: UnshelveServer,
 }
-_ENDS: dict[Verb, Any] = {Verb.CONFIRM_RESIZE: ConfirmResize, Verb.REVERT_RESIZE: RevertResize}
+_ENDS: dict[Verb, Any] = {
+    Verb.CONFIRM_RESIZE: ConfirmResize,
+    Verb.REVERT_RESIZE: RevertResize,
+    Verb.UNRESCUE: UnrescueServer,
+}
 
 
 async def move(
@@ -37,11 +46,15 @@ async def move(
     flavor_id: str | None = None,
     rebuild: Rebuild | None = None,
     user_data: str | None = None,
+    image_id: str | None = None,
+    zone: tuple[str | None] | None = None,
     host: str | None = None,
 ) -> None:
     """Returns when the move holds the server.
 
     Args:
+        image_id: of a rescue; None is the server's own.
+        zone: the availability zone from now on (None: any), of an unshelve that names one.
         user_data: base64, of a rebuild that has new one.
         host: an administrator's choice.
 
@@ -57,6 +70,9 @@ async def move(
         flavor_id=flavor_id,
         rebuild=rebuild.model_dump(mode="json") if rebuild is not None else None,
         user_data=seal(user_data, server_id=server.id, field="user_data") if user_data else None,
+        image_id=image_id,
+        rezoned=zone is not None,
+        zone=zone[0] if zone is not None else None,
         host=host,
         silent_since=time.time() - settings.scheduler.host_down_seconds,
     )
@@ -80,7 +96,7 @@ async def move(
 
 
 async def end_move(services: Services, context: Context, server: Server, verb: Verb) -> None:
-    """Confirm a move or take it back; returns when that holds the server. Raises as ``move`` does."""
+    """Confirm a move or take it back, or end a rescue; returns when that holds the server. Raises as ``move`` does."""
     begin = BeginEnd(server_id=server.id, op=context.request_id, verb=verb, user_id=context.user_id)
     params = EndMoveParams(begin=begin, name=server.name[:60])
     await start.hold(services, context, server, verb, _ENDS[verb].run, params)

@@ -17,6 +17,7 @@ from activities.networks import PortActivities
 from activities.records import RecordsActivities
 from activities.repairs import RepairActivities
 from activities.scheduling import SchedulingActivities
+from activities.shelving import ShelvingActivities
 from activities.volume_data import VolumeDataActivities
 from activities.volumes import VolumeActivities
 from infra.db.engine import Database
@@ -75,6 +76,7 @@ def build(
         MoveActivities(db, settings.scheduler.pci_alias),
         ConductorActivities(db),
         AttachmentActivities(db),
+        ShelvingActivities(db),
         RepairActivities(db),
         DriftActivities(db),
         ImageRecordActivities(rest, sealer),

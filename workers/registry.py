@@ -15,6 +15,7 @@ from activities.parking import ParkActivities
 from activities.records import RecordsActivities
 from activities.repairs import RepairActivities
 from activities.scheduling import SchedulingActivities
+from activities.shelving import ShelvingActivities
 from activities.upkeep import UpkeepActivities
 from activities.volume_data import VolumeDataActivities
 from activities.volumes import ConnectActivities, VolumeActivities
@@ -26,14 +27,19 @@ from workflows.create_image import CreateImage
 from workflows.delete_server import DeleteServer
 from workflows.detach_volume import DetachVolume
 from workflows.evacuate_server import EvacuateServer
+from workflows.offload_server import OffloadServer
 from workflows.power_server import PowerServer
 from workflows.read_console import ReadConsoleLog
 from workflows.rebuild_server import RebuildServer
 from workflows.reconcile_host import ReconcileHost
 from workflows.repair_attachment import RepairAttachment
 from workflows.repair_server import RepairServer
+from workflows.rescue_server import RescueServer
 from workflows.resize_server import ResizeServer
 from workflows.revert_resize import RevertResize
+from workflows.shelve_server import ShelveServer
+from workflows.unrescue_server import UnrescueServer
+from workflows.unshelve_server import UnshelveServer
 from workflows.volume_work import VolumeWork
 
 WORKFLOWS: tuple[type, ...] = (
@@ -46,6 +52,11 @@ WORKFLOWS: tuple[type, ...] = (
     ConfirmResize,
     RevertResize,
     EvacuateServer,
+    RescueServer,
+    UnrescueServer,
+    ShelveServer,
+    OffloadServer,
+    UnshelveServer,
     CreateImage,
     AttachVolume,
     DetachVolume,
@@ -62,6 +73,7 @@ CONTROL_ACTIVITIES: tuple[type, ...] = (
     MoveActivities,
     ConductorActivities,
     AttachmentActivities,
+    ShelvingActivities,
     RepairActivities,
     DriftActivities,
     ImageRecordActivities,

@@ -10,15 +10,14 @@ from temporalio import workflow
 from temporalio.common import Priority
 
 with workflow.unsafe.imports_passed_through():
-    from activities.disk_copies import CopiedDisk, CopyDisk, DiskCopyActivities
-    from activities.image_records import FindBackups, ImageRecordActivities, RemoveImage, ReserveImage, Surplus
-    from activities.images import ImageActivities, UploadImage
+    from activities.image_records import FindBackups, ImageRecordActivities, RemoveImage, Surplus
     from activities.models import Attempt
     from activities.records import BeginVerb, BegunVerb, EndVerb, RecordsActivities
     from infra.temporal.history import History
     from infra.temporal.sealed import Sealed
     from workflows import failures, policies
     from workflows.saga import Saga
+    from workflows.saving import Saving
     from workflows.verb import Holding, Outcome
 
 
@@ -42,11 +41,12 @@ class CreateImageParams(History):
 
 
 @workflow.defn(name="CreateImage")
-class CreateImage(Holding):
+class CreateImage(Saving, Holding):
     @workflow.init
     def __init__(self, params: CreateImageParams) -> None:
         super().__init__(params.server_id)
         self.params = params
+        self.token = params.token
         self.begun: BegunVerb | None = None
         self.copying = 0
         """Where the undo of the copy is, which goes in any case."""
@@ -68,31 +68,17 @@ class CreateImage(Holding):
         begun: BegunVerb = await self.saga.run(RecordsActivities.begin_verb, self.params.begin, policies.ADMISSION)
         self.begun = begun
         if self.params.image_id:
-            await self.save(Attempt(server_id=self.server_id, number=begun.attempt, host=begun.host))
+            attempt = Attempt(server_id=self.server_id, number=begun.attempt, host=begun.host)
+            await self.reserve(attempt, self.params.image_id, self.params.fields)
+            self.answer, self.copying = begun, self.saga.mark()
+            await self.save(attempt, self.params.image_id)
+            self.saved = True
         self.answer = begun
         if self.params.rotation is not None:
             await self.rotate(self.params.rotation)
 
-    async def save(self, attempt: Attempt) -> None:
-        image_id = self.params.image_id
-        token: dict[str, Any] = {"token": self.params.token, "token_server_id": self.server_id}
-        reserve = ReserveImage(attempt=attempt, image_id=image_id, fields=self.params.fields, **token)
-        await self.saga.step(ImageRecordActivities.reserve, reserve, policies.RESERVE, undo=policies.REST_UNDO)
-        self.answer, self.copying = self.begun, self.saga.mark()
-        copied: CopiedDisk = await self.saga.step(
-            DiskCopyActivities.copy_disk,
-            CopyDisk(attempt=attempt, copy_id=image_id),
-            policies.HOST_COPY,
-            host=attempt.host,
-            undo=policies.HOST_UNDO,
-            swept=True,
-        )
-        upload = UploadImage(attempt=attempt, image_id=image_id, path=copied.path, **token)
-        await self.saga.step(ImageActivities.upload, upload, policies.HOST_UPLOAD, host=attempt.host)
-        self.saved = True
-
     async def rotate(self, rotation: Rotation) -> None:
-        token: dict[str, Any] = {"token": self.params.token, "token_server_id": self.server_id}
+        token = self.sealed_token()
         find = FindBackups(server_id=self.server_id, **rotation.model_dump(), **token)
         surplus: Surplus = await self.saga.step(ImageRecordActivities.find_backups, find, policies.SERVICE_CALL)
         for image_id in surplus.image_ids:

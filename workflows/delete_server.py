@@ -12,10 +12,12 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.hypervisor import DestroyGuest, HypervisorActivities
+    from activities.image_records import ImageRecordActivities, ReserveImage
     from activities.images import FetchImage, ImageActivities
     from activities.models import NO_TOKEN, Attempt, PortRef, VolumeRef
     from activities.networks import AllocatePort, PlugActivities, PlugPort, PortActivities
-    from activities.records import Held, OweCleanup, RecordsActivities, Remains
+    from activities.records import Held, OweCleanup, RecordsActivities
+    from activities.remains import Remains
     from activities.scheduling import SchedulingActivities, ServerRef
     from activities.volumes import UseVolume, VolumeActivities
     from infra.temporal import attributes
@@ -77,6 +79,10 @@ class DeleteServer(Deletable):
                 await self.give_back(remains, attempt)
             except HostGone as gone:
                 await self.owe(attempt, str(gone))
+        elif remains.offloaded:
+            await self.give_back(remains, Attempt(server_id=self.server_id, number=remains.attempt, host=""))
+        if remains.shelved_image_id:
+            await self.withdraw(remains)
         await self.saga.persist(
             SchedulingActivities.release_all, ServerRef(server_id=self.server_id), policies.UNDO_RECORD
         )
@@ -118,6 +124,12 @@ class DeleteServer(Deletable):
                 await self.saga.persist(VolumeActivities.delete, params, policies.REST_UNDO)
 
         await side_by_side(*(port(ref) for ref in remains.ports), *(volume(ref) for ref in remains.volumes))
+
+    async def withdraw(self, remains: Remains) -> None:
+        """The image that the server was saved as when it was shelved."""
+        attempt = Attempt(server_id=self.server_id, number=remains.attempt, host=remains.host or "")
+        image = ReserveImage(attempt=attempt, image_id=remains.shelved_image_id, fields={})
+        await self.saga.persist(ImageRecordActivities.withdraw, image, policies.REST_UNDO)
 
     async def on_host(self, do: Any, params: Any, attempt: Attempt) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What a confirmation and a revert share: one side of a move goes, the other is the server. Both only go forward."""
+"""What a confirmation, a revert and the end of a rescue share: one side of a move goes, the other is the server."""
 
 from temporalio import workflow
 from temporalio.common import Priority
@@ -24,7 +24,7 @@ class EndMoveParams(History):
 
 
 class EndingMove(Holding):
-    """Base of both; subclasses say in ``go`` what goes and what stays."""
+    """Base of them; subclasses say in ``go`` what goes and what stays. Where that fails the server waits as before."""
 
     def __init__(self, params: EndMoveParams) -> None:
         super().__init__(params.begin.server_id)
@@ -41,8 +41,8 @@ class EndingMove(Holding):
             await self.shielded(self.forward())
         except ActivityError as failed:
             error = failed
-            if failures.is_unsure(failed):
-                await self.shielded(self.withdraw())
+            if self.answer is not None or failures.is_unsure(failed):
+                await self.shielded(self.withdraw(failed))
         outcome = await self.close(error, Outcome(state="done"))
         self.hand_over()
         return outcome
@@ -55,9 +55,11 @@ class EndingMove(Holding):
     async def go(self, sides: MoveSides) -> None:
         raise NotImplementedError
 
-    async def withdraw(self) -> None:
-        """It may have taken the server, and nobody was told."""
-        await self.saga.persist(MoveActivities.withdraw_end, self.params.begin, policies.UNDO_RECORD)
+    async def withdraw(self, error: ActivityError) -> None:
+        """It has taken the server and failed, or may have taken it and nobody was told."""
+        message = failures.cause_of(error).message if self.answer is not None else ""
+        begin = self.params.begin.model_copy(update={"message": message})
+        await self.saga.persist(MoveActivities.withdraw_end, begin, policies.UNDO_RECORD)
 
     async def drop(self, sides: MoveSides, attempt: Attempt) -> str | None:
         """Leave nothing of one side on its host, and give its room back; returns why that is left to its host."""

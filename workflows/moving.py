@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.records import OweCleanup, RecordsActivities, Written
     from activities.scheduling import ClaimedHost, ClaimHost, SchedulingActivities
     from activities.volumes import AttachedVolume, ConnectActivities, VolumeActivities
+    from infra.domain.move import MoveKind
     from infra.temporal.history import History
     from workflows import failures, policies
     from workflows.building import Building
@@ -140,6 +141,17 @@ class Moving(Building, Holding):
             undo=policies.HOST_UNDO,
         )
 
+    async def take_its_place(self, begun: BegunMove) -> tuple[Attempt, int]:
+        """The next attempt on the host and in the room of the one that stays, and its power state."""
+        self.attempt = attempt = Attempt(
+            server_id=self.server_id, number=begun.next_attempt, host=begun.host, keeps=begun.attempt
+        )
+        instance, devices = await self.describe(attempt)
+        # What takes long, and may not be there, comes before the guest is touched.
+        images = await self.fetch_images(attempt, begun.images, shared=begun.old_images)
+        await self.park(begun, attempt)
+        return attempt, await self.spawn(begun, attempt, instance, devices, images)
+
     async def find_volumes(self, attempt: Attempt, volumes: tuple[VolumeRef, ...]) -> list[AttachedVolume]:
         """The volumes that the server has, as the next attempt reaches them."""
 
@@ -168,6 +180,7 @@ class Moving(Building, Holding):
             nics=tuple(nics),
             volumes=tuple(volumes),
             start=begun.starts,
+            rescue=self.params.begin.kind == MoveKind.RESCUE,
         )
         self.spawning = True
         spawned = await self.saga.step(

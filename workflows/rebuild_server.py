@@ -24,14 +24,7 @@ class RebuildServer(Moving):
 
     async def forward(self) -> None:
         begun = await self.admit()
-        self.attempt = attempt = Attempt(
-            server_id=self.server_id, number=begun.next_attempt, host=begun.host, keeps=begun.attempt
-        )
-        instance, devices = await self.describe(attempt)
-        # What takes long, and may not be there, comes before the guest is touched.
-        images = await self.fetch_images(attempt, begun.images, shared=begun.old_images)
-        await self.park(begun, attempt)
-        power_state = await self.spawn(begun, attempt, instance, devices, images)
+        attempt, power_state = await self.take_its_place(begun)
         await self.complete(attempt, power_state)
         await self.shielded(self.tidy(begun))
 

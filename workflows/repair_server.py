@@ -16,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.models import NO_TOKEN, Attempt
     from activities.moves import BeginEnd, EndMove, MoveActivities
     from activities.parking import ParkActivities, ParkGuest
-    from activities.records import EndVerb, OweCleanup, RecordsActivities, SetError
+    from activities.records import BeginVerb, EndVerb, OweCleanup, RecordsActivities, SetError
     from activities.repairs import RepairActivities, TakenServer, TakeServer
     from activities.scheduling import ClaimHost, SchedulingActivities, ServerRef
     from activities.upkeep import PayDebt, UpkeepActivities
@@ -27,8 +27,17 @@ with workflow.unsafe.imports_passed_through():
     from infra.temporal.history import History
     from workflows import policies
     from workflows.end_move import EndMoveParams
+    from workflows.offload_server import OffloadParams
     from workflows.saga import Saga
     from workflows.verb import Deletable, DeleteRequest, Outcome
+
+
+_ENDS = {
+    Verb.CONFIRM_RESIZE: "ConfirmResize",
+    Verb.REVERT_RESIZE: "RevertResize",
+    Verb.UNRESCUE: "UnrescueServer",
+    Verb.SHELVE_OFFLOAD: "OffloadServer",
+}
 
 
 class RepairParams(History):
@@ -47,7 +56,7 @@ class RepairServer(Deletable):
     def __init__(self, params: RepairParams) -> None:
         super().__init__(params.server_id)
         self.params = params
-        self.goes_on: EndMoveParams | None = None
+        self.goes_on: EndMoveParams | OffloadParams | None = None
         self.saga = Saga(params.server_id, params.server_id, Priority(priority_key=policies.VERB_PRIORITY))
 
     @workflow.run
@@ -57,8 +66,7 @@ class RepairServer(Deletable):
         await workflow.wait_condition(workflow.all_handlers_finished)
         self.hand_over()
         if self.goes_on is not None:
-            name = "ConfirmResize" if self.goes_on.begin.verb == Verb.CONFIRM_RESIZE else "RevertResize"
-            workflow.continue_as_new(args=[self.goes_on], workflow=name)
+            workflow.continue_as_new(args=[self.goes_on], workflow=_ENDS[Verb(self.goes_on.begin.verb)])
         return outcome
 
     async def repair(self) -> Outcome:
@@ -73,8 +81,16 @@ class RepairServer(Deletable):
             case repairs.MOVE:
                 await self.undo_move(taken)
             case repairs.END:
-                begin = BeginEnd(server_id=self.server_id, op=params.op, verb=taken.verb, user_id=taken.user_id)
-                self.goes_on = EndMoveParams(begin=begin)
+                begin = {
+                    "server_id": self.server_id,
+                    "op": params.op,
+                    "verb": taken.verb,
+                    "user_id": taken.user_id,
+                }
+                offloads = taken.verb == Verb.SHELVE_OFFLOAD
+                self.goes_on = (
+                    OffloadParams(begin=BeginVerb(**begin)) if offloads else EndMoveParams(begin=BeginEnd(**begin))
+                )
             case repairs.DELETE:
                 request = DeleteRequest(request_id=taken.op, user_id=taken.user_id)
                 self.delete_request = self.delete_request or request
@@ -104,22 +120,30 @@ class RepairServer(Deletable):
                     attempt=attempt, image_id=travelling(self.server_id, attempt.number), fields={}
                 )
                 await self.saga.persist(ImageRecordActivities.withdraw, travelled, policies.REST_UNDO)
-        unpark = ParkGuest(attempt=taken.moving, start=taken.ran and back)
+        if not taken.host:
+            # It was on no host, and is shelved as before.
+            back = True
+        elif not await self.bring_back(taken, taken.moving, start=taken.ran and back):
+            back = False
+        end = EndMove(server_id=self.server_id, op=self.params.op, message=self.params.why, failed=not back)
+        await self.saga.persist(MoveActivities.abandon, end, policies.UNDO_RECORD)
+
+    async def bring_back(self, taken: TakenServer, moving: Attempt, *, start: bool) -> bool:
+        """The guest that stayed, and nothing of another one on its host; False: its host owes that."""
+        unpark = ParkGuest(attempt=moving, start=start)
         try:
             await self.saga.run(ParkActivities.unpark, unpark, policies.HOST_UNDO, host=taken.host)
             for image_id in taken.new_images:
-                release = FetchImage(attempt=taken.moving, image_id=image_id, **NO_TOKEN)
+                release = FetchImage(attempt=moving, image_id=image_id, **NO_TOKEN)
                 await self.saga.run(ImageActivities.release, release, policies.HOST_UNDO, host=taken.host)
         except ActivityError:
-            back = False
-            await self.owe(taken.moving)
-        else:
-            for attempt in taken.elsewhere:
-                if attempt.host == taken.host:
-                    claim = ClaimHost(server_id=self.server_id, op=self.params.op, attempt=attempt.number)
-                    await self.saga.persist(SchedulingActivities.release_claim, claim, policies.UNDO_RECORD)
-        end = EndMove(server_id=self.server_id, op=self.params.op, message=self.params.why, failed=not back)
-        await self.saga.persist(MoveActivities.abandon, end, policies.UNDO_RECORD)
+            await self.owe(moving)
+            return False
+        for attempt in taken.elsewhere:
+            if attempt.host == taken.host:
+                claim = ClaimHost(server_id=self.server_id, op=self.params.op, attempt=attempt.number)
+                await self.saga.persist(SchedulingActivities.release_claim, claim, policies.UNDO_RECORD)
+        return True
 
     async def clean_up(self, attempt: Attempt) -> bool:
         """What was done on a host is a debt of that host, which is asked to pay it now; False: it has not paid."""

@@ -14,7 +14,8 @@ from temporalio.exceptions import ActivityError, ApplicationError
 
 with workflow.unsafe.imports_passed_through():
     from activities.base import Failure
-    from activities.records import MarkDeleting, RecordsActivities, Remains
+    from activities.records import MarkDeleting, RecordsActivities
+    from activities.remains import Remains
     from infra.temporal.history import History
     from workflows import failures, policies
     from workflows.execution import execute

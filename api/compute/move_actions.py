@@ -13,9 +13,10 @@ from api.compute.common import empty, surroundings_of
 from api.compute.schemas.server_moves import Evacuate, Migrate, Rebuild, Resize
 from api.compute.views import server as view
 from api.compute.wire import parse
-from infra.db import move_requests, moves, servers
+from infra.db import move_checks, move_requests, servers
 from infra.domain.move import MoveKind, Rebuilt
-from infra.domain.server import Verb, begin
+from infra.domain.server import Verb
+from infra.domain.transitions import begin
 
 
 async def _resize(action: Action) -> Response:
@@ -29,7 +30,7 @@ async def _migrate(action: Action) -> Response:
     action.requires_admin("os-migrate-server:migrate")
     host = parse(Migrate, action.argument or {}, action.version).host
     begin(Verb.MIGRATE, action.server.vm_state, action.server.task_state)
-    await action.services.db.read(moves.check_target, action.server, host)
+    await action.services.db.read(move_checks.check_target, action.server, host)
     await start_moves.move(action.services, action.context, action.server, MoveKind.MIGRATE, host=host)
     return empty(202)
 
@@ -76,7 +77,7 @@ async def _evacuate(action: Action) -> Response:
     wanted = parse(Evacuate, action.argument, action.version)
     begin(Verb.EVACUATE, action.server.vm_state, action.server.task_state)
     since = time.time() - action.services.settings.scheduler.host_down_seconds
-    await action.services.db.read(moves.check_evacuation, action.server, wanted.host, since)
+    await action.services.db.read(move_checks.check_evacuation, action.server, wanted.host, since)
     await start_moves.move(action.services, action.context, action.server, MoveKind.EVACUATE, host=wanted.host)
     if action.version > 13:
         return empty(200)

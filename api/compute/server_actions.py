@@ -9,24 +9,24 @@ from pydantic import Field, model_validator
 
 from api import start
 from api.auth import MemberDep
-from api.compute import group_actions, image_actions, move_actions
+from api.compute import group_actions, image_actions, move_actions, rescue_actions, shelve_actions
 from api.compute.action import Action
 from api.compute.common import Locked, NotImplementedHere, OwnServer, empty
 from api.compute.group_actions import GroupArgument
 from api.compute.wire import Integer, Printable, Wire, json_body, parse
 from api.deps import ServicesDep
 from infra.db import server_details
-from infra.domain.errors import BadRequest
+from infra.domain.errors import BadRequest, Conflict
 from infra.domain.server import Verb, VmState
 
 router = APIRouter()
 _LOCK_REASONS = 73
 _MISSING = (
     *("addFixedIp", "removeFixedIp", "addFloatingIp", "removeFloatingIp"),
-    *("changePassword", "forceDelete", "injectNetworkInfo"),
+    *("changePassword", "injectNetworkInfo"),
     *("os-getRDPConsole", "os-getSerialConsole", "os-getSPICEConsole", "os-getVNCConsole"),
-    *("os-migrateLive", "rescue", "resetNetwork", "restore", "shelve"),
-    *("shelveOffload", "trigger_crash_dump", "unrescue", "unshelve"),
+    *("os-migrateLive", "resetNetwork"),
+    *("trigger_crash_dump",),
 )
 
 
@@ -120,6 +120,18 @@ async def _reset_state(action: Action) -> Response:
     return empty(202)
 
 
+async def _force_delete(action: Action) -> Response:
+    action.takes_no_argument()
+    await start.delete(action.services, action.context, action.server)
+    return empty(204)
+
+
+async def _restore(action: Action) -> Response:
+    """Deletes are never put off (Nova's ``reclaim_instance_interval`` of 0), so no server waits to be restored."""
+    action.takes_no_argument()
+    raise Conflict(f"Cannot 'restore' instance {action.server.id} while it is in vm_state {action.server.vm_state}")
+
+
 async def _add_group(action: Action) -> Response:
     name = parse(GroupArgument, action.argument, action.version).name
     await action.services.db.write(group_actions.add, action.server, name)
@@ -149,8 +161,12 @@ _ACTIONS: dict[str, Callable[[Action], Awaitable[Response]]] = {
     "lock": _lock,
     "unlock": _unlock,
     "os-resetState": _reset_state,
+    "forceDelete": _force_delete,
+    "restore": _restore,
     "addSecurityGroup": _add_group,
     "removeSecurityGroup": _remove_group,
     **move_actions.ACTIONS,
+    **rescue_actions.ACTIONS,
+    **shelve_actions.ACTIONS,
 }
 _ALLOWED_WHEN_LOCKED = ("lock", "unlock", "os-getConsoleOutput")

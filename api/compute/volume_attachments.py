@@ -13,12 +13,14 @@ from api.compute.paging import page, whole_number
 from api.compute.schemas.block_devices import DeviceName
 from api.compute.wire import Boolean, Tag, Uuid, Versions, Wire, body
 from api.deps import ServicesDep
-from infra.db import server_details, volumes
+from infra.db import server_details, shelved_volumes, volumes
+from infra.db.admission import attachment_id
 from infra.domain.errors import BadRequest, NotFound
-from infra.domain.server import Server
+from infra.domain.server import Server, VmState
 from infra.domain.volume import VolumeAttachment
 
 router = APIRouter()
+_SHELVED_VOLUMES = 20
 
 
 class NewAttachment(Wire):
@@ -76,14 +78,28 @@ async def attach(
     """Answers when the volume is reserved for the server; the rest goes on."""
     asked = wanted.attachment
     volume = await found.db.read(volumes.get, asked.volume_id, None if context.is_admin else context.project_id)
-    begun = await start.attach_volume(
-        found, context, server, volume.id, device=asked.device, delete_on_termination=asked.delete_on_termination
-    )
+    if _is_on_no_host(server, version):
+        device = await found.db.write(
+            shelved_volumes.attach,
+            server_id=server.id,
+            volume_id=volume.id,
+            attachment_id=attachment_id(server.id, f"{volume.id}/{context.request_id}"),
+            project_id=context.project_id,
+            user_id=context.user_id,
+            request_id=context.request_id,
+            device=asked.device,
+            delete_on_termination=asked.delete_on_termination,
+        )
+    else:
+        begun = await start.attach_volume(
+            found, context, server, volume.id, device=asked.device, delete_on_termination=asked.delete_on_termination
+        )
+        device = begun.device
     shown: dict[str, Any] = {
         "id": volume.id,
         "volumeId": volume.id,
         "serverId": server.id,
-        "device": f"/dev/{begun.device.removeprefix('/dev/')}",
+        "device": f"/dev/{device.removeprefix('/dev/')}",
     }
     if version >= 70:
         shown["tag"] = None
@@ -98,12 +114,28 @@ async def change(volume_id: str, server: ChangeableServer) -> Response:
 
 
 @router.delete("/servers/{server_id}/os-volume_attachments/{volume_id}", status_code=202)
-async def detach(volume_id: str, server: ChangeableServer, context: MemberDep, found: ServicesDep) -> Response:
+async def detach(
+    volume_id: str, server: ChangeableServer, context: MemberDep, found: ServicesDep, version: Version
+) -> Response:
     await _one(server, volume_id, found)
     if any(device.volume_id == volume_id and device.boot_index == 0 for device in server.block_devices):
         raise BadRequest("Cannot detach a root device volume")
-    await start.detach_volume(found, context, server, volume_id)
+    if _is_on_no_host(server, version):
+        await found.db.write(
+            shelved_volumes.detach,
+            server_id=server.id,
+            volume_id=volume_id,
+            user_id=context.user_id,
+            request_id=context.request_id,
+        )
+    else:
+        await start.detach_volume(found, context, server, volume_id)
     return empty(202)
+
+
+def _is_on_no_host(server: Server, version: int) -> bool:
+    """Its volumes come and go in rows alone, from 2.20 on; before that it takes none (409)."""
+    return server.vm_state is VmState.SHELVED_OFFLOADED and version >= _SHELVED_VOLUMES
 
 
 async def _one(server: Server, volume_id: str, found: ServicesDep) -> VolumeAttachment:

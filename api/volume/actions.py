@@ -94,8 +94,8 @@ def _detach_now(session: Session, call: Call, volume_id: str, attachment_id: str
 
 
 def refuse_if_a_server_has_it(call: Call, attachment: VolumeAttachment) -> None:
-    """Raises Conflict where a host has given the volume to a guest: only the compute service may take it away."""
-    if attachment.host is not None and not call.context.is_service:
+    """Raises Conflict where a server has the volume: only the compute service may take it away."""
+    if (attachment.host is not None or attachment.attempt) and not call.context.is_service:
         raise Conflict(f"Detach the volume from instance {attachment.server_id} using the Compute API.")
 
 

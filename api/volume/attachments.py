@@ -110,7 +110,7 @@ def _delete(session: Session, call: Call, attachment_id: str) -> list[VolumeAtta
 
 
 def _detail(call: Call, attachment: VolumeAttachment) -> dict[str, Any]:
-    connected = attachment.host is not None and attachment.status != "reserved" and call.context.is_service
+    connected = attachment.status != "reserved" and call.context.is_service
     return attachment_detail(attachment, connection_info(call, attachment.volume_id) if connected else {})
 
 

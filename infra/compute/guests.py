@@ -13,14 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
-
 from infra.compute import disks
 from infra.compute.driver import Disk, Guest, Interface
+from infra.compute.instance import BootSource, InstanceSpec, NicPlace, VolumePlace
 from infra.compute.metadata import GuestDisk, GuestKey, GuestMetadata
 from infra.domain.errors import BuildAborted
-from infra.domain.network import Nic
-from infra.domain.numa import GuestCell
 
 GIB = 1024**3
 CONSOLE_BYTES = 100 * 1024
@@ -28,68 +25,9 @@ CONSOLE_BYTES = 100 * 1024
 KERNEL_ARGUMENTS = "root=/dev/vda console=tty0 console=ttyS0 no_timer_check"
 """``no_timer_check``: a guest on a starved CPU under TCG panics without it now and then."""
 CONFIG_DRIVE_DEVICE = "vdz"
+RESCUE_SERIAL = "rescue"
+"""Of the disk that a server is rescued with; its own keeps its serial."""
 _FILE = re.compile(r"(?:disk|config|guest|parked)\.(\d+)(?:\.json)?(?:\.part)?")
-
-
-class InstanceSpec(BaseModel):
-    """What of the server's description its guest is made of."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    server_id: str
-    attempt: int
-    name: str
-    hostname: str
-    project_id: str
-    user_id: str
-    flavor_name: str
-    vcpus: int
-    memory_mb: int
-    disk_gb: int
-    image_id: str | None = None
-    kernel_id: str | None = None
-    ramdisk_id: str | None = None
-    key_name: str | None = None
-    public_key: str | None = None
-    key_type: str = "ssh"
-    """``ssh`` or ``x509``."""
-    metadata: dict[str, str] = {}
-    config_drive: bool = False
-    availability_zone: str | None = None
-    launch_index: int = 0
-    numa: tuple[GuestCell, ...] = ()
-    pci: tuple[str, ...] = ()
-
-
-class BootSource(BaseModel):
-    """An image in this host's cache."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    path: Path
-    format: str
-
-
-class NicPlace(BaseModel):
-    """A port as it was plugged here."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    bridge: str
-    tap: str
-    nic: Nic
-
-
-class VolumePlace(BaseModel):
-    """A volume as it can be reached here."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    volume_id: str
-    path: Path
-    format: str
-    boot_index: int | None = None
-    device: str | None = None
 
 
 class GuestFiles:
@@ -241,14 +179,20 @@ class GuestFiles:
         return {int(match[1]) for match in found if match}
 
     def _disks(self, spec: InstanceSpec, images: dict[str, BootSource], volumes: list[VolumePlace]) -> list[Disk]:
-        """The root disk as ``vda``, then the volumes: those with a name of their own first keep it."""
+        """The root disk as ``vda``, one to mend as ``vdb``, then the volumes: those with a name of their own first keep
+        it."""
         made: list[Disk] = []
         if spec.image_id is not None:
             # Without its image the disk is there: it was carried over from another attempt.
             path, source = self.disk(spec.server_id, spec.attempt), images.get(spec.image_id)
+            size = 0 if spec.rescues else spec.disk_gb * GIB
             if source is not None:
-                disks.create_overlay(path, source.path, source.format, spec.disk_gb * GIB)
-            made.append(Disk(path=path, format="qcow2", device="vda", serial=spec.server_id[:20], boot_index=0))
+                disks.create_overlay(path, source.path, source.format, size)
+            serial = RESCUE_SERIAL if spec.rescues else spec.server_id[:20]
+            made.append(Disk(path=path, format="qcow2", device="vda", serial=serial, boot_index=0))
+        if spec.rescues:
+            path = self.disk(spec.server_id, spec.rescues)
+            made.append(Disk(path=path, format="qcow2", device="vdb", serial=spec.server_id[:20]))
         boots = sorted(volumes, key=lambda volume: (volume.boot_index != 0, volume.device is None))
         taken = {disk.device for disk in made} | {
             volume.device.removeprefix("/dev/") for volume in volumes if volume.device and volume.boot_index != 0

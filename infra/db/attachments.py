@@ -63,7 +63,7 @@ def begin(
     existing = {attachment.id: attachment for attachment in of_server(session, server_id)}
     if attachment_id in existing:
         return Reserved(host=str(server.host), attempt=server.attempt, device=str(existing[attachment_id].device))
-    chosen = _device(device, {attachment.device for attachment in existing.values()}, bool(server.config_drive))
+    chosen = free_device(device, {attachment.device for attachment in existing.values()}, bool(server.config_drive))
     attachment = VolumeAttachment(
         id=attachment_id,
         volume_id=volume_id,
@@ -105,7 +105,22 @@ def begin_detach(
     """
     server = _usable(session, server_id, "detach_volume")
     _check_open(session, f"{server_id}/{request_id}")
-    found = [attachment for attachment in of_server(session, server_id) if attachment.volume_id == volume_id]
+    attachment, volume = leaving(session, server, volume_id)
+    volume.status, volume.updated_at = "detaching", now()
+    session.add(volume)
+    _hold(session, attachment.id, request_id)
+    actions.start(session, server, request_id, "detach_volume", user_id)
+    return Leaving(host=str(server.host), attempt=server.attempt, attachment_id=attachment.id)
+
+
+def leaving(session: Session, server: Server, volume_id: str) -> tuple[VolumeAttachment, VolumeRow]:
+    """The attachment of a volume that may be detached from the server, and the volume.
+
+    Raises:
+        NotFound: it is not attached to this server.
+        BadRequest: the server boots from it, or it comes or goes now.
+    """
+    found = [attachment for attachment in of_server(session, server.id) if attachment.volume_id == volume_id]
     if not found:
         raise NotFound(f"volume_id not found: {volume_id}")
     if any(device.volume_id == volume_id and device.boot_index == 0 for device in server.block_devices):
@@ -116,11 +131,7 @@ def begin_detach(
             f"Invalid volume: Invalid input received: Invalid volume: Unable to detach volume. Volume status must be "
             f"'in-use' and attach_status must be 'attached' to detach. Currently: status: '{volume.status}'."
         )
-    volume.status, volume.updated_at = "detaching", now()
-    session.add(volume)
-    _hold(session, found[0].id, request_id)
-    actions.start(session, server, request_id, "detach_volume", user_id)
-    return Leaving(host=str(server.host), attempt=server.attempt, attachment_id=found[0].id)
+    return found[0], volume
 
 
 def roll_back_detach(session: Session, server_id: str, volume_id: str, request_id: str) -> None:
@@ -160,8 +171,13 @@ def _usable(session: Session, server_id: str, what: str) -> Server:
     return server
 
 
-def _device(asked: str | None, taken: set[str | None], config_drive: bool) -> str:
-    """Virtio disks are named in order; the config drive, where there is one, is the last name (``vdz``)."""
+def free_device(asked: str | None, taken: set[str | None], config_drive: bool) -> str:
+    """Virtio disks are named in order; the config drive, where there is one, is the last name (``vdz``).
+
+    Raises:
+        BadRequest: the name is not one of ``/dev/vdb`` to ``/dev/vdz``.
+        Conflict: it is in use, or none is left.
+    """
     if asked:
         found = _DEVICE.fullmatch(asked)
         if not found or (config_drive and found[1] == "vdz"):

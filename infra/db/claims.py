@@ -115,6 +115,14 @@ def pass_on(session: Session, server_id: str, attempt: int, to_attempt: int, pro
         session.execute(_where(update(ClaimRow), held).values(attempt=to_attempt, image_properties=properties))
 
 
+def renumber(session: Session, server_id: str, attempt: int, to_attempt: int) -> None:
+    """What an attempt holds is another one's on the same host, and may be the first one's again: neither is closed."""
+    _lock_server(session, server_id)
+    held = get(session, server_id, attempt)
+    if held is not None:
+        session.execute(_where(update(ClaimRow), held).values(attempt=to_attempt, quarantined=False))
+
+
 def quarantine(session: Session, server_id: str, attempt: int) -> Claim | None:
     """Close an attempt, but keep its room: the host could not confirm that the guest is gone.
 

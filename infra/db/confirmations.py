@@ -1,10 +1,11 @@
-"""A move that is done and waits: the transactions that confirm it, or take it back."""
+"""A move that is done and waits: the transactions that confirm it, or take it back; a rescue is only taken back."""
 
 from sqlmodel import Session
 
-from infra.db import actions, idempotency, moves, servers
+from infra.db import actions, claims, idempotency, move_checks, moves, servers
 from infra.db.types import now
 from infra.domain.errors import Conflict
+from infra.domain.move import MoveKind
 from infra.domain.server import Fault, PowerState, Server, Verb, VmState
 
 
@@ -13,10 +14,10 @@ def begin(session: Session, server_id: str, op: str, verb: str, user_id: str) ->
 
     Raises:
         NotFound: no such server.
-        Conflict: it waits for no confirmation, or another verb holds it.
+        Conflict: it waits for no confirmation and is in no rescue, or another verb holds it.
     """
     servers.lock(session, server_id)
-    moves.check_not_given_up(session, server_id, op)
+    move_checks.check_not_given_up(session, server_id, op)
     server = servers.begin_verb(session, server_id, Verb(verb), op)
     if server.move is None:
         raise Conflict(f"Cannot '{verb}' instance {server_id}: it has not moved")
@@ -24,11 +25,11 @@ def begin(session: Session, server_id: str, op: str, verb: str, user_id: str) ->
     return server
 
 
-def withdraw(session: Session, server_id: str, op: str) -> None:
+def withdraw(session: Session, server_id: str, op: str, message: str) -> None:
     """Undo of ``begin``: the server waits again; a beginning that comes later is refused."""
     servers.lock(session, server_id)
     idempotency.bury(session, servers.verb_key(server_id, op))
-    actions.finish(session, server_id, op, "The request was given up before it was admitted.")
+    actions.finish(session, server_id, op, message)
     servers.end_verb(session, server_id, op)
 
 
@@ -55,6 +56,9 @@ def revert(session: Session, server_id: str, op: str, *, power_state: int, messa
         return False
     move = server.move
     moves.hand_over(session, server_id, str(server.host), move.host, move.attempt, power_state)
+    state = VmState.ACTIVE if move.kind is MoveKind.RESCUE else move.vm_state
+    if move.kind is MoveKind.RESCUE:
+        claims.renumber(session, server_id, server.attempt, move.attempt)
     fault = Fault(code=500, message=message, created=now()).model_dump(mode="json") if message else row.fault
     servers.write_row(
         session,
@@ -63,7 +67,7 @@ def revert(session: Session, server_id: str, op: str, *, power_state: int, messa
         attempt=move.attempt,
         flavor=move.flavor.model_dump(mode="json"),
         flavor_id=move.flavor.id,
-        vm_state=VmState.ERROR if message else move.vm_state,
+        vm_state=VmState.ERROR if message else state,
         power_state=PowerState.NOSTATE if message else power_state,
         fault=fault,
         move=None,

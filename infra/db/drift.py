@@ -18,7 +18,8 @@ from infra.domain.server import Server, VmState
 
 _WITH_GUEST = frozenset({VmState.ACTIVE, VmState.PAUSED, VmState.SUSPENDED})
 _SERIAL = 20
-_CONFIG_DRIVE = "config-2"
+_NO_VOLUMES = {"config-2", "rescue"}
+"""Serials of the config drive, and of the disk that a server is rescued with."""
 
 
 class SeenGuest(BaseModel):
@@ -127,6 +128,6 @@ def _differences(session: Session, host: str, server: Server, guest: SeenGuest) 
     for serial in sorted(attached.keys() - set(guest.serials)):
         what = f"Volume {attached[serial]} is attached to server {server.id}, whose guest does not have it."
         yield tell("missing_volume", what)
-    for serial in sorted(set(guest.serials) - reserved - {server.id[:_SERIAL], _CONFIG_DRIVE}):
+    for serial in sorted(set(guest.serials) - reserved - _NO_VOLUMES - {server.id[:_SERIAL]}):
         what = f"The guest of server {server.id} has a disk {serial} that no attachment accounts for."
         yield tell("unknown_disk", what)

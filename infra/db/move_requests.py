@@ -10,7 +10,7 @@ from infra.domain import boot_rules, extra_specs
 from infra.domain.errors import BadRequest, NotFound
 from infra.domain.flavor import Flavor
 from infra.domain.image import Image
-from infra.domain.move import MoveKind, Rebuilt, check_resize
+from infra.domain.move import MoveKind, Rebuilt, Rescue, check_resize
 from infra.domain.pci import PciAlias
 from infra.domain.server import Server
 
@@ -47,6 +47,23 @@ def resolve(
     return server.flavor, None
 
 
+def rescue(session: Session, server: Server, image_id: str | None) -> Rescue:
+    """What a server is to be rescued with; None: its own image.
+
+    Raises:
+        BadRequest: it boots from a volume, or the image is not there or can't be booted.
+    """
+    if server.image_id is None:
+        raise BadRequest(f"Instance {server.id} cannot be rescued: Cannot rescue a volume-backed instance")
+    try:
+        image = images.get(session, image_id or server.image_id, server.project_id)
+    except NotFound as error:
+        raise BadRequest(error.message, kind=error.kind) from None
+    # The disk is as large as the image, whatever the flavor says.
+    boot_rules.check_image(image, server.flavor.model_copy(update={"disk_gb": 0}))
+    return Rescue(image_id=image.id, **_parts(session, server, image))
+
+
 def _flavor(session: Session, server: Server, flavor_id: str, pci_aliases: tuple[PciAlias, ...]) -> Flavor:
     try:
         flavor = flavors.get(session, flavor_id, project_id=server.project_id, any_project=False)
@@ -79,9 +96,7 @@ def _rebuilt(session: Session, server: Server, rebuild: Rebuild, pci_aliases: tu
         raise BadRequest(error.message, kind=error.kind) from None
     boot_rules.check_image(image, server.flavor)
     extra_specs.check(server.flavor, image, pci_aliases)
-    parts = {name: image.properties.get(name) or None for name in ("kernel_id", "ramdisk_id")}
-    for part in filter(None, parts.values()):
-        _check_part(session, server, str(part))
+    parts = _parts(session, server, image)
     changes = rebuild.changes
     if changes.get("key_name") is not None:
         try:
@@ -92,6 +107,14 @@ def _rebuilt(session: Session, server: Server, rebuild: Rebuild, pci_aliases: tu
         boot_rules.check_metadata(quotas.get(session, server.project_id), changes["metadata"])
     own = server.model_dump(include=set(Rebuilt.model_fields))
     return Rebuilt.model_validate({**own, **changes, "image_id": image.id, **parts})
+
+
+def _parts(session: Session, server: Server, image: Image) -> dict[str, str | None]:
+    """Kernel and ramdisk that the image names. Raises BadRequest where one is not there."""
+    parts = {name: image.properties.get(name) or None for name in ("kernel_id", "ramdisk_id")}
+    for part in filter(None, parts.values()):
+        _check_part(session, server, str(part))
+    return parts
 
 
 def _check_part(session: Session, server: Server, image_id: str) -> None:

@@ -8,28 +8,28 @@ from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col
 
 from infra.db import (
     actions,
     claims,
     debts,
-    hosts,
     idempotency,
     images,
+    move_checks,
     move_requests,
     port_bindings,
     ports,
     quotas,
     servers,
     settlement,
+    shelving,
     volume_attachments,
 )
 from infra.db.tables.servers import ServerRow, UserDataRow
-from infra.db.tables.volume import AttachmentRow
 from infra.db.types import now
 from infra.domain import boot_rules
-from infra.domain.errors import BadRequest, Conflict, NotFound
+from infra.domain.errors import NotFound
 from infra.domain.flavor import Flavor
 from infra.domain.move import Move, MoveKind
 from infra.domain.pci import PciAlias
@@ -48,6 +48,11 @@ class MoveRequest(BaseModel):
     flavor_id: str | None = None
     rebuild: move_requests.Rebuild | None = None
     sealed_user_data: dict[str, str] | None = Field(default=None, repr=False)
+    rezoned: bool = False
+    zone: str | None = None
+    """Where ``rezoned``: its availability zone from now on."""
+    image_id: str | None = None
+    """To be rescued with; None: the server's own."""
     host: str | None = None
     """That an administrator names for an evacuation."""
     pci_aliases: tuple[PciAlias, ...] = ()
@@ -80,17 +85,18 @@ def begin(session: Session, request: MoveRequest) -> Server:
     """
     quota = quotas.lock(session, servers.get(session, request.server_id).project_id)
     servers.lock(session, request.server_id)
-    check_not_given_up(session, request.server_id, request.op)
+    move_checks.check_not_given_up(session, request.server_id, request.op)
     server = servers.begin_verb(session, request.server_id, Verb(request.kind), request.op)
     if server.move is not None and server.move.op == request.op:
         return server
     if request.kind is MoveKind.EVACUATE:
-        check_evacuation(session, server, request.host, request.silent_since)
-    _check_volumes_at_rest(session, server, request.kind)
-    check_alone(session, server)
+        move_checks.check_evacuation(session, server, request.host, request.silent_since)
+    move_checks.check_volumes_at_rest(session, server, request.kind)
+    move_checks.check_alone(session, server)
     flavor, rebuilt = move_requests.resolve(
         session, server, request.kind, request.flavor_id, request.rebuild, request.pci_aliases
     )
+    rescue = move_requests.rescue(session, server, request.image_id) if request.kind is MoveKind.RESCUE else None
     more = _more(server.flavor, flavor)
     wanted = {"cores": more["more_vcpus"], "ram": more["more_ram_mb"]}
     boot_rules.check_room(quota, quotas.usage(session, server.project_id), wanted)
@@ -98,13 +104,16 @@ def begin(session: Session, request: MoveRequest) -> Server:
     move = Move(
         kind=request.kind,
         op=request.op,
-        host=str(server.host),
+        host=server.host or "",
         attempt=server.attempt,
         vm_state=server.vm_state,
         flavor=server.flavor,
         new_flavor=flavor,
         **more,
         rebuilt=rebuilt,
+        rescue=rescue,
+        rezoned=request.rezoned,
+        new_zone=request.zone,
         new_user_data=request.rebuild is not None and request.rebuild.new_user_data,
         sealed_user_data=request.sealed_user_data,
         created_at=moment,
@@ -144,15 +153,22 @@ def complete(session: Session, new: Completed) -> bool:
         done = {"done": True, "new_host": new.host, "updated_at": now(), **_more(move.new_flavor, move.flavor)}
         values |= {"vm_state": VmState.RESIZED, "move": move.model_copy(update=done).model_dump(mode="json")}
         values |= _flavor(move.new_flavor)
+    elif move.kind is MoveKind.RESCUE:
+        done = {"done": True, "new_host": new.host, "updated_at": now()}
+        values |= {"vm_state": VmState.RESCUED, "move": move.model_copy(update=done).model_dump(mode="json")}
     else:
         stopped = move.vm_state == VmState.STOPPED
         values |= {"vm_state": VmState.STOPPED if stopped else VmState.ACTIVE, "move": None, "fault": None}
         values |= _rebuilt(session, server, move)
+        if move.kind is MoveKind.UNSHELVE:
+            values |= shelving.end(session, server)
     servers.write_row(session, row, **values, task_state=None, op=None)
     actions.finish(session, server.id, new.op)
     session.flush()
     if move.kind is MoveKind.REBUILD:
         claims.pass_on(session, server.id, move.attempt, new.attempt, _image_properties(session, row.image_id))
+    elif move.kind is MoveKind.RESCUE:
+        claims.renumber(session, server.id, move.attempt, new.attempt)
     elif move.kind is MoveKind.EVACUATE:
         what = f"The server was evacuated to host {new.host}."
         settlement.owe(session, debts.Debt(host=move.host, server_id=server.id, attempt=move.attempt, what=what))
@@ -192,49 +208,6 @@ def _since(server: Server) -> datetime:
     return server.move.created_at if server.move is not None else server.created_at
 
 
-def check_not_given_up(session: Session, server_id: str, op: str) -> None:
-    """Raises Conflict for a verb that was given up before it began."""
-    if idempotency.is_buried(session, servers.verb_key(server_id, op)):
-        raise Conflict("The request was given up before it was admitted.", kind="AttemptClosed")
-
-
-def check_alone(session: Session, server: Server) -> None:
-    """Nothing of the server may be touched while a later attempt, which was given up, may still run elsewhere.
-
-    Raises:
-        Conflict: its host has not confirmed that it is gone, and no operator has said that the host is off.
-    """
-    for debt in debts.owed(session, server_id=server.id):
-        if debt.attempt > server.attempt and debt.host != server.host and not hosts.is_fenced(session, debt.host):
-            raise Conflict(f"A host has yet to confirm that a move of instance {server.id} is undone there.")
-
-
-def check_target(session: Session, server: Server, host: str | None) -> None:
-    """Raises BadRequest for a host that an administrator names and that is not there, or is where the server is."""
-    if host is None:
-        return
-    if host == server.host:
-        raise BadRequest("The target host can't be the same one.")
-    try:
-        hosts.get(session, host)
-    except NotFound as error:
-        raise BadRequest(error.message) from None
-
-
-def check_evacuation(session: Session, server: Server, to_host: str | None, silent_since: float) -> None:
-    """
-    Args:
-        to_host: the host that an administrator names.
-
-    Raises:
-        BadRequest: the server's host runs its servers still, as far as anybody knows, or the other is not there.
-    """
-    check_target(session, server, to_host)
-    own = hosts.snapshot(session, {str(server.host)})
-    if any(not host.forced_down and host.reported_at.timestamp() > silent_since for host in own):
-        raise BadRequest(f"Compute service of {server.host} is still in use.")
-
-
 def user_data(session: Session, server: Server) -> dict[str, str] | None:
     """Sealed, as its move gives it."""
     if server.move is not None and not server.move.done and server.move.new_user_data:
@@ -248,12 +221,6 @@ def hand_over(session: Session, server_id: str, old_host: str, host: str, attemp
     volume_attachments.hand_over(session, server_id, old_host, host, attempt)
     session.flush()
     ports.set_status_of_device(session, server_id, "ACTIVE" if power_state == PowerState.RUNNING else "DOWN")
-
-
-def _check_volumes_at_rest(session: Session, server: Server, kind: MoveKind) -> None:
-    query = select(AttachmentRow).where(col(AttachmentRow.server_id) == server.id)
-    if any(row.op is not None or row.status != "attached" for row in session.exec(query)):
-        raise Conflict(f"Cannot '{kind}' instance {server.id} while a volume of it is being attached or detached")
 
 
 def _more(held: Flavor, other: Flavor) -> dict[str, int]:

@@ -14,6 +14,7 @@ from infra.db import actions, idempotency, images, servers, volume_attachments, 
 from infra.db.tables.servers import HELD, ServerRow
 from infra.db.tables.volume import AttachmentRow, VolumeRow
 from infra.domain.server import Server, TaskState, VmState
+from infra.domain.server_image import shelved_image_id
 
 
 class HeldServer(BaseModel):
@@ -120,6 +121,10 @@ def take_server(session: Session, server_id: str, seen_op: str | None, op: str, 
         idempotency.bury(session, servers.verb_key(server_id, request_id))
         actions.finish(session, server_id, request_id, why)
     images.withdraw_unfinished(session, server_id, server.attempt)
+    if server.task_state is TaskState.SHELVING and seen_op is not None:
+        # Also one that is whole: the server is not shelved.
+        image_id = shelved_image_id(server_id, seen_op)
+        images.withdraw(session, image_id, images.server_key(server_id, server.attempt, image_id))
     servers.take_over(session, server_id, op)
     return server
 

@@ -22,6 +22,8 @@ from infra.domain.volume import VolumeAttachment
 
 MAX_TAGS = 50
 _BATCH = 500
+_TWO_SIDED = (VmState.RESIZED, VmState.RESCUED, VmState.SHELVED, VmState.SHELVED_OFFLOADED)
+"""What else there is of the server than its guest would be lost with the state."""
 
 
 @dataclass(frozen=True)
@@ -148,13 +150,13 @@ def reset_state(session: Session, server_id: str, state: VmState) -> Server:
     """An administrator says what state a server is in.
 
     Raises:
-        Conflict: a verb holds the server (each one ends by itself), it waits for a move to be confirmed or reverted,
-            or it would be ACTIVE without a host.
+        Conflict: a verb holds the server (each one ends by itself), it waits for a move to be confirmed or reverted
+            or for its rescue to end, is shelved, or it would be ACTIVE without a host.
     """
     row = _row(session, server_id)
     if row.task_state is not None:
         raise Conflict(f"Cannot 'resetState' instance {server_id} while it is in task_state {row.task_state}")
-    if row.vm_state == VmState.RESIZED:
+    if row.vm_state in _TWO_SIDED:
         raise Conflict(f"Cannot 'resetState' instance {server_id} while it is in vm_state {row.vm_state}")
     if state is VmState.ACTIVE and row.host is None:
         raise Conflict(f"Cannot 'resetState' instance {server_id} to active: it is on no host")

@@ -23,11 +23,10 @@ from infra.domain.server import (
     RequestedNetwork,
     Server,
     TaskState,
-    Transition,
     Verb,
     VmState,
-    begin,
 )
+from infra.domain.transitions import Transition, begin
 
 _SAME = [
     "id",
@@ -56,6 +55,7 @@ _SAME = [
     "disk_config",
     "scheduler_hints",
     "root_device_name",
+    "shelved_image_id",
     "progress",
     "stuck_undo",
     "created_at",
@@ -202,7 +202,7 @@ def begin_verb(session: Session, server_id: str, verb: Verb, op: str) -> Server:
     if row.op == op:
         return to_server(row)
     rule: Transition = begin(verb, VmState(row.vm_state), TaskState(row.task_state) if row.task_state else None)
-    if row.host is None:
+    if row.host is None and verb is not Verb.UNSHELVE:
         raise Conflict(f"Cannot '{verb}' instance while it has no host")
     write_row(session, row, task_state=rule.task, op=op)
     return to_server(row)

@@ -32,7 +32,7 @@ def expected(session: Session, host: str) -> list[Expected]:
     attempts: dict[str, set[int]] = {}
     here = {server.id: server for server in servers.list_servers(session, host=host)}
     for server in here.values():
-        attempts[server.id] = {server.attempt}
+        attempts[server.id] = {server.attempt} | ({server.kept[1]} if server.kept and server.kept[0] == host else set())
     for claim in claims.of_host(session, host):
         if not claim.quarantined:
             attempts.setdefault(claim.server_id, set()).add(claim.attempt)

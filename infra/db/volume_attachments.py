@@ -94,10 +94,11 @@ def complete(
 
 
 def hand_over(session: Session, server_id: str, old_host: str, host: str, attempt: int) -> None:
-    """What is attached to a server on a host is another attempt's now, there or elsewhere."""
-    query = select(AttachmentRow).where(col(AttachmentRow.server_id) == server_id, col(AttachmentRow.host) == old_host)
-    for row in session.exec(query):
-        row.host, row.attempt = host, attempt
+    """What is attached to a server on a host is another attempt's now, there or elsewhere; ``""``: on no host."""
+    held = col(AttachmentRow.status) != "reserved", col(AttachmentRow.server_id) == server_id
+    there = col(AttachmentRow.host) == old_host if old_host else col(AttachmentRow.host).is_(None)
+    for row in session.exec(select(AttachmentRow).where(*held, there)):
+        row.host, row.attempt = host or None, attempt
         row.key = own_key(attachment_key(server_id, attempt, row.id), row.id)
         session.add(row)
 

@@ -18,6 +18,8 @@ class MoveKind(StrEnum):
     MIGRATE = "migrate"
     REBUILD = "rebuild"
     EVACUATE = "evacuate"
+    RESCUE = "rescue"
+    UNSHELVE = "unshelve"
 
 
 class Rebuilt(BaseModel):
@@ -38,6 +40,16 @@ class Rebuilt(BaseModel):
     disk_config: str = "MANUAL"
 
 
+class Rescue(BaseModel):
+    """What a server is rescued with."""
+
+    model_config = ConfigDict(frozen=True)
+
+    image_id: str
+    kernel_id: str | None = None
+    ramdisk_id: str | None = None
+
+
 class Move(BaseModel):
     """A move under way, or done and not yet confirmed; the fields without ``new`` are what it goes back to."""
 
@@ -47,8 +59,9 @@ class Move(BaseModel):
     op: str
     """Request id of what began it."""
     done: bool = False
-    """It waits for its confirmation; the server's row says the new side."""
+    """It waits for its confirmation, or for the end of the rescue; the server's row says the new side."""
     host: str
+    """Empty: a shelved server is on none."""
     attempt: int
     vm_state: str
     flavor: Flavor
@@ -58,6 +71,10 @@ class Move(BaseModel):
     """What it holds of the project's quota beyond the flavor that the row says."""
     more_ram_mb: int = 0
     rebuilt: Rebuilt | None = None
+    rescue: Rescue | None = None
+    rezoned: bool = False
+    new_zone: str | None = None
+    """The availability zone from now on, where ``rezoned``; None: any."""
     new_user_data: bool = False
     sealed_user_data: dict[str, str] | None = Field(default=None, repr=False)
     """Takes the place of the server's own where ``new_user_data``; None: it has none any more."""

@@ -1,8 +1,7 @@
 """The server: what it is, the states it can be in, and how they show in the compute API.
 
-The one state machine of the project: ``begin`` says which verb may start from which state and which task it
-sets, ``status`` is the documented mapping of (vm_state, task_state) to the API's ``status``
-(https://docs.openstack.org/api-guide/compute/server_concepts.html).
+``status`` is the documented mapping of (vm_state, task_state) to the API's ``status``
+(https://docs.openstack.org/api-guide/compute/server_concepts.html); ``transitions.py`` says which verb may start when.
 """
 
 from datetime import datetime
@@ -11,7 +10,6 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from infra.domain.errors import Conflict
 from infra.domain.flavor import Flavor
 from infra.domain.move import Move
 
@@ -24,6 +22,11 @@ class VmState(StrEnum):
     SUSPENDED = "suspended"
     RESIZED = "resized"
     """Moved, and waiting for its confirmation."""
+    RESCUED = "rescued"
+    SHELVED = "shelved"
+    """Off, and saved as an image; it leaves its host."""
+    SHELVED_OFFLOADED = "shelved_offloaded"
+    """On no host, with its ports and volumes."""
     ERROR = "error"
     DELETED = "deleted"
 
@@ -45,6 +48,11 @@ class TaskState(StrEnum):
     RESIZE_CONFIRMING = "resize_confirming"
     RESIZE_REVERTING = "resize_reverting"
     REBUILDING = "rebuilding"
+    RESCUING = "rescuing"
+    UNRESCUING = "unrescuing"
+    SHELVING = "shelving"
+    SHELVING_OFFLOADING = "shelving_offloading"
+    UNSHELVING = "unshelving"
     IMAGE_SNAPSHOT = "image_snapshot"
     IMAGE_BACKUP = "image_backup"
     DELETING = "deleting"
@@ -76,60 +84,14 @@ class Verb(StrEnum):
     EVACUATE = "evacuate"
     CONFIRM_RESIZE = "confirmResize"
     REVERT_RESIZE = "revertResize"
+    RESCUE = "rescue"
+    UNRESCUE = "unrescue"
+    SHELVE = "shelve"
+    SHELVE_OFFLOAD = "shelveOffload"
+    UNSHELVE = "unshelve"
     CREATE_IMAGE = "createImage"
     CREATE_BACKUP = "createBackup"
 
-
-class Transition(BaseModel):
-    """From which states a verb may start, the task it shows while it runs, and the state it ends in."""
-
-    model_config = ConfigDict(frozen=True)
-
-    sources: frozenset[VmState]
-    task: TaskState
-    target: VmState | None
-    """None: the state it came from, or one that the verb's own transaction says."""
-    power: int | None = None
-    """None: what it was."""
-
-
-_AT_REST, _RESIZED = frozenset({VmState.ACTIVE, VmState.STOPPED}), frozenset({VmState.RESIZED})
-_COPYABLE = frozenset({VmState.ACTIVE, VmState.STOPPED, VmState.PAUSED, VmState.SUSPENDED})
-TRANSITIONS: dict[Verb, Transition] = {
-    Verb.STOP: Transition(
-        sources=frozenset({VmState.ACTIVE, VmState.ERROR}), task=TaskState.POWERING_OFF, target=VmState.STOPPED, power=4
-    ),
-    Verb.START: Transition(
-        sources=frozenset({VmState.STOPPED}), task=TaskState.POWERING_ON, target=VmState.ACTIVE, power=1
-    ),
-    Verb.REBOOT_SOFT: Transition(
-        sources=frozenset({VmState.ACTIVE}), task=TaskState.REBOOTING, target=VmState.ACTIVE, power=1
-    ),
-    Verb.REBOOT_HARD: Transition(
-        sources=frozenset({VmState.ACTIVE, VmState.STOPPED, VmState.PAUSED, VmState.SUSPENDED, VmState.ERROR}),
-        task=TaskState.REBOOTING_HARD,
-        target=VmState.ACTIVE,
-        power=1,
-    ),
-    Verb.PAUSE: Transition(sources=frozenset({VmState.ACTIVE}), task=TaskState.PAUSING, target=VmState.PAUSED, power=3),
-    Verb.UNPAUSE: Transition(
-        sources=frozenset({VmState.PAUSED}), task=TaskState.UNPAUSING, target=VmState.ACTIVE, power=1
-    ),
-    Verb.SUSPEND: Transition(
-        sources=frozenset({VmState.ACTIVE}), task=TaskState.SUSPENDING, target=VmState.SUSPENDED, power=4
-    ),
-    Verb.RESUME: Transition(
-        sources=frozenset({VmState.SUSPENDED}), task=TaskState.RESUMING, target=VmState.ACTIVE, power=1
-    ),
-    Verb.RESIZE: Transition(sources=_AT_REST, task=TaskState.RESIZE_PREP, target=None),
-    Verb.MIGRATE: Transition(sources=_AT_REST, task=TaskState.RESIZE_PREP, target=None),
-    Verb.REBUILD: Transition(sources=_AT_REST | {VmState.ERROR}, task=TaskState.REBUILDING, target=None),
-    Verb.EVACUATE: Transition(sources=_AT_REST | {VmState.ERROR}, task=TaskState.REBUILDING, target=None),
-    Verb.CONFIRM_RESIZE: Transition(sources=_RESIZED, task=TaskState.RESIZE_CONFIRMING, target=None),
-    Verb.REVERT_RESIZE: Transition(sources=_RESIZED, task=TaskState.RESIZE_REVERTING, target=None),
-    Verb.CREATE_IMAGE: Transition(sources=_COPYABLE, task=TaskState.IMAGE_SNAPSHOT, target=None, power=None),
-    Verb.CREATE_BACKUP: Transition(sources=_COPYABLE, task=TaskState.IMAGE_BACKUP, target=None, power=None),
-}
 
 _ANYWHERE: dict[TaskState | None, str] = {
     TaskState.REBOOTING_HARD: "HARD_REBOOT",
@@ -143,6 +105,9 @@ _STATUS: dict[VmState, dict[TaskState | None, str]] = {
     VmState.PAUSED: {None: "PAUSED", **_ANYWHERE},
     VmState.SUSPENDED: {None: "SUSPENDED", **_ANYWHERE},
     VmState.RESIZED: {None: "VERIFY_RESIZE", TaskState.RESIZE_REVERTING: "REVERT_RESIZE"},
+    VmState.RESCUED: {None: "RESCUE"},
+    VmState.SHELVED: {None: "SHELVED"},
+    VmState.SHELVED_OFFLOADED: {None: "SHELVED_OFFLOADED"},
     VmState.ERROR: {None: "ERROR", **_ANYWHERE},
     VmState.DELETED: {None: "DELETED"},
 }
@@ -239,6 +204,8 @@ class Server(BaseModel):
     block_devices: tuple[BlockDevice, ...] = ()
     scheduler_hints: dict[str, Any] = Field(default_factory=dict)
     root_device_name: str = "/dev/vda"
+    shelved_image_id: str | None = None
+    """Of the image that it was saved as when it was shelved."""
     progress: int = 0
     fault: Fault | None = None
     created_at: datetime
@@ -259,33 +226,32 @@ class Server(BaseModel):
         if self.move is None or self.move.done:
             return self
         changes = dict(self.move.rebuilt) if self.move.rebuilt is not None else {}
+        changes |= dict(self.move.rescue) if self.move.rescue is not None else {}
+        changes |= {"availability_zone": self.move.new_zone} if self.move.rezoned else {}
         return self.model_copy(update={**changes, "flavor": self.move.new_flavor})
 
     @property
     def kept(self) -> tuple[str, int] | None:
-        """Host and number of the attempt that stays until a move is confirmed."""
+        """Host and number of the attempt that stays until a move is confirmed, or a rescue is over."""
         return (self.move.host, self.move.attempt) if self.move is not None and self.move.done else None
 
     @property
     def images(self) -> tuple[str, ...]:
-        """Ids of all that its guest is made from: root disk, kernel, ramdisk."""
+        """Ids of all that its guests are made from: root disk, kernel, ramdisk; and those of its rescue."""
+        return tuple(dict.fromkeys((*self.own_images, *self.rescue_images)))
+
+    @property
+    def own_images(self) -> tuple[str, ...]:
+        """Those of them that it has without a rescue."""
         return tuple(image for image in (self.image_id, self.kernel_id, self.ramdisk_id) if image)
+
+    @property
+    def rescue_images(self) -> tuple[str, ...]:
+        """Ids of what it is rescued with."""
+        rescue = self.move.rescue if self.move is not None and self.move.done else None
+        return tuple(image for image in dict(rescue).values() if image) if rescue is not None else ()
 
     @property
     def instance_name(self) -> str:
         """The libvirt domain's name."""
         return f"kn-{self.id}"
-
-
-def begin(verb: Verb, vm_state: VmState, task_state: TaskState | None) -> Transition:
-    """Check that a verb may start now.
-
-    Raises:
-        Conflict: the server is in another state, or another verb holds it (compute API, 409).
-    """
-    rule = TRANSITIONS[verb]
-    if task_state is not None:
-        raise Conflict(f"Cannot '{verb}' instance while it is in task_state {task_state}")
-    if vm_state not in rule.sources:
-        raise Conflict(f"Cannot '{verb}' instance while it is in vm_state {vm_state}")
-    return rule

@@ -5,12 +5,14 @@ the user's.
 """
 
 from typing import Any
+from uuid import UUID, uuid5
 
 from infra.domain.errors import BadRequest
 from infra.domain.image import Image
 from infra.domain.server import Server
 
 SNAPSHOT = "snapshot"
+_NAME_LENGTH = 255
 BACKUP = "backup"
 _OWN_FIELDS = frozenset(
     {
@@ -21,6 +23,17 @@ _OWN_FIELDS = frozenset(
 """What may be set at the top level of an image and is no property; what may not, the Image Service refuses."""
 _NOT_INHERITED = ("cache_in_nova", "bittorrent")
 _NOT_INHERITED_PREFIXES = ("img_signature", "os_glance")
+
+
+def shelved_name(server: Server) -> str:
+    """Of the image that a shelved server is saved as."""
+    ending = "-shelved"
+    return f"{server.name[: _NAME_LENGTH - len(ending)]}{ending}"
+
+
+def shelved_image_id(server_id: str, op: str) -> str:
+    """Of the image that this request saves a server as, so that a repair finds it."""
+    return str(uuid5(UUID(server_id), f"shelved/{op}"))
 
 
 def image_fields(

@@ -1,6 +1,7 @@
 """What a host sees of a server's guest, and the state that the server is in by that."""
 
-from infra.domain.server import TRANSITIONS, PowerState, TaskState, VmState
+from infra.domain.server import PowerState, TaskState, VmState
+from infra.domain.transitions import TRANSITIONS
 
 _SEEN: dict[int, VmState] = {
     PowerState.RUNNING: VmState.ACTIVE,

@@ -16,6 +16,7 @@ from temporalio.client import WorkflowHandle
 from tests.saga import faults
 from tests.saga.every import SCENARIOS
 from tests.saga.scenarios import Scenario, boot
+from tests.saga.shelves import shelve
 from tests.saga.world import Place, World, temporal_server, until, world
 
 HISTORIES = Path(__file__).parent / "histories"
@@ -93,6 +94,13 @@ async def stuck_beside(world: World, place: Place) -> str:
     return place.workflow_id
 
 
+async def save_for_the_shelf(world: World, place: Place) -> str:
+    """The shelve's own run: what follows it under the same id is the way off its host."""
+    await shelve(world, place)
+    described = await world.handle(place.workflow_id).describe()
+    return f"{place.workflow_id}#{described.raw_description.workflow_execution_info.first_run_id}"
+
+
 OTHERS: dict[str, Callable[[World, Place], Awaitable[str]]] = {
     "boot-second-host": boot_on_the_second_host,
     "boot-fails": boot_that_fails,
@@ -100,6 +108,7 @@ OTHERS: dict[str, Callable[[World, Place], Awaitable[str]]] = {
     "boot-several": several,
     "delete-stuck-shown": stuck,
     "delete-stuck-beside": stuck_beside,
+    "shelve-saved": save_for_the_shelf,
     "volume": volume,
     "console": console,
     "backup": backup,

@@ -17,7 +17,7 @@ from infra.scheduler import service
 from tests.saga import faults
 from tests.saga.scenarios import delete_and_compare, gone
 from tests.saga.snapshot import snapshot
-from tests.saga.world import World, world
+from tests.saga.world import World, until, world
 from workflows import policies
 
 
@@ -238,3 +238,46 @@ async def test_what_a_fenced_host_owes_is_given_back_and_still_owed(two: World, 
     assert not two.db.read_now(hosts.get, name).ready
     await host.host.upkeep.report()
     assert two.db.read_now(hosts.get, name).ready
+
+
+async def test_a_server_leaves_a_host_that_an_operator_says_is_off(two: World) -> None:
+    """Before that it waits, shelved and held: its guest might have the volume still."""
+    place = await two.place()
+    name = str((await two.active(place)).host)
+    two.faults.add(place.workflow_id, "OffloadServer", "hypervisor.remove", faults.breaks_before())
+    await two.act(place, "shelve")
+
+    def waits() -> bool:
+        server = two.server(place)
+        return server is not None and server.stuck_undo is not None
+
+    await until(waits, 30, lambda: "it does not show that it is stuck")
+    server = two.server(place)
+    assert server is not None
+    assert (server.status, server.task_state, server.host) == ("SHELVED", "shelving_offloading", name)
+    for action in ("unshelve", "os-start", "shelve"):
+        await two.act(place, action, status=409)
+    services = "/compute/v2.1/os-services"
+    (shown,) = (await two.as_admin(place, "GET", f"{services}?host={name}"))["services"]
+    await two.as_admin(place, "PUT", f"{services}/{shown['id']}", {"forced_down": True})
+    await two.settled(place)
+    server = two.server(place)
+    assert server is not None
+    assert (server.status, server.host, server.stuck_undo) == ("SHELVED_OFFLOADED", None, None)
+    found = await snapshot(two, place)
+    assert (found["claims"], found["debts"]) == ([], [(name, 1)])
+    assert (found["ports"], found["attachments"]) == ([("", True, "DOWN")], [("", "attached", True)])
+    await two.act(place, "unshelve")
+    await two.settled(place)
+    server = two.server(place)
+    assert server is not None
+    assert (server.status, server.host != name) == ("ACTIVE", True)
+    await two.as_admin(place, "PUT", f"{services}/{shown['id']}", {"forced_down": False})
+    await two.hosts[name].host.upkeep.report()
+    assert [debt for debt in two.db.read_now(debts.owed) if debt.host == name] == []
+    found = await snapshot(two, place)
+    assert (found[name]["files"], found[name]["domains"], found[name]["plugged"]) == ([], [], 0)
+    assert found["ports"] == [(server.host, True, "ACTIVE")]
+    await two.delete(place)
+    await two.settled(place)
+    assert (await snapshot(two, place))["images"] == []

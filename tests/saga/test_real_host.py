@@ -20,6 +20,7 @@ from infra.settings import HostSettings
 from tests.contract.compute_fixtures import Libvirtd, libvirtd
 from tests.saga.moves import REBUILD, RESIZE, REVERT
 from tests.saga.scenarios import BOOT, DELETE, UNDEFINED
+from tests.saga.shelves import UNRESCUE
 from tests.saga.test_every_step import Case, Running
 from tests.saga.world import Place, World, world
 from workflows import policies
@@ -56,6 +57,7 @@ CASES = [
     Case(RESIZE, "hypervisor.spawn", "fails after"),
     Case(RESIZE, "hypervisor.spawn", "lands late"),
     Case(REVERT, "hypervisor.unpark", "fails after"),
+    Case(UNRESCUE, "hypervisor.unpark", "fails after"),
 ]
 
 

@@ -74,6 +74,7 @@ class ServerRow(SQLModel, table=True):
     block_devices: list[dict[str, Any]] = Field(sa_type=Json)
     scheduler_hints: dict[str, Any] = Field(sa_type=Json)
     root_device_name: str = "/dev/vda"
+    shelved_image_id: str | None = None
     progress: int = 0
     fault: dict[str, Any] | None = Field(default=None, sa_type=Json)
     explanation: dict[str, Any] | None = Field(default=None, sa_type=Json)

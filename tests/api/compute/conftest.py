@@ -31,7 +31,8 @@ from infra.domain.identity import IMPLIED, Identity
 from infra.domain.image import Image
 from infra.domain.move import MoveKind
 from infra.domain.network import AllocationPool, Network, NetworkQuota, Subnet
-from infra.domain.server import Server, Verb, begin
+from infra.domain.server import Server, Verb
+from infra.domain.transitions import begin
 from infra.image.fake import FakeStore
 from infra.settings import SealSettings, Settings
 from infra.temporal.sealed import Sealer

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.compute.guests import BootSource, GuestFiles, InstanceSpec, NicPlace, VolumePlace
+from infra.compute.guests import GuestFiles
+from infra.compute.instance import BootSource, InstanceSpec, NicPlace, VolumePlace
 from infra.domain.errors import BuildAborted
 from infra.domain.network import Nic, NicAddress
 
@@ -169,3 +170,19 @@ def test_the_console_log_is_its_end_and_lines_are_counted_from_there(tmp_path: P
     assert len(files.console(SERVER, None)) <= 100 * 1024
     assert files.console(SERVER, 2).splitlines()[0] == "one"
     assert files.console(SERVER, 0) == ""
+
+
+def test_a_rescue_boots_from_its_image_and_has_the_servers_disk_second(tmp_path: Path, base: BootSource) -> None:
+    """As large as the image, whatever the flavor says; a volume that had the second place gives way."""
+    volume = VolumePlace(volume_id=VOLUME, path=tmp_path / "v", format="qcow2", device="/dev/vdb")
+    guest, devices = GuestFiles(tmp_path / "i").build(
+        _spec(2, rescues=1, config_drive=False), {"image": base}, [], [volume], None
+    )
+    assert [(disk.path.name, disk.device, disk.serial, disk.boot_index) for disk in guest.disks] == [
+        ("disk.2", "vda", "rescue", 0),
+        ("disk.1", "vdb", SERVER[:20], None),
+        ("v", "vdc", VOLUME[:20], None),
+    ]
+    assert devices == {VOLUME: "/dev/vdc"}
+    info = json.loads(subprocess.check_output(["qemu-img", "info", "--output=json", guest.disks[0].path]))
+    assert info["virtual-size"] == 2**20
