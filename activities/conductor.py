@@ -5,7 +5,7 @@ from sqlmodel import Session
 from activities.base import step
 from activities.models import Attempt, Instance, VolumeRef
 from activities.networks import AllocatedPort
-from infra.db import attachments, claims, images, keypairs, moves, port_bindings, ports, servers
+from infra.db import attachments, claims, images, interfaces, keypairs, moves, port_bindings, ports, servers
 from infra.db.engine import Database
 from infra.domain.errors import Fenced, NotFound
 from infra.domain.extra_specs import PCI_ALIAS, numa_wish
@@ -153,11 +153,13 @@ def _guest(session: Session, params: GetInstance) -> GuestRecord:
     instance, server = _instance(session, params), servers.get(session, params.attempt.server_id)
     formats = images.formats(session, server.images)
     own = devices(session, server)
-    # One that is being attached comes to the guest by itself.
+    # What is being attached comes to the guest by itself, and an interface that is being detached is not to come back.
     settled = {one.id for one in attachments.of_server(session, server.id) if one.status == "attached"}
     volumes = tuple(volume for volume in own.volumes if volume.attachment_id in settled)
+    changing = interfaces.of_server(session, server.id)
+    plugged = tuple(port for port in own.ports if port.port_id not in changing)
     return GuestRecord(
         instance=instance,
         images=tuple(ImageUse(image_id=image, disk_format=formats.get(image, "")) for image in server.images),
-        devices=own.model_copy(update={"volumes": volumes}),
+        devices=own.model_copy(update={"volumes": volumes, "ports": plugged}),
     )

@@ -110,10 +110,10 @@ async def boot(services: Services, context: Context, spec: ServerSpec, *, idempo
     )
     try:
         if several:
-            created = await _admit(services, operation, BootServers.admission, None, context.request_id)
+            created = await admit(services, operation, BootServers.admission, None, context.request_id)
             ids = tuple(entry["server_id"] for entry in created["servers"])
         else:
-            await _admit(services, operation, BootServer.admission, None, context.request_id)
+            await admit(services, operation, BootServer.admission, None, context.request_id)
     except Unavailable:
         if not await _is_made(services, first):
             await _cancel(services, operation)
@@ -153,7 +153,7 @@ async def hold(services: Services, context: Context, server: Server, verb: Verb,
             priority=Priority(priority_key=policies.VERB_PRIORITY),
         )
         try:
-            await _admit(services, operation, "admission", None, context.request_id)
+            await admit(services, operation, "admission", None, context.request_id)
             return
         except WorkflowAlreadyStartedError:
             # The row says that nobody holds the server before the run that held it has closed.
@@ -180,7 +180,7 @@ async def delete(services: Services, context: Context, server: Server) -> None:
             priority=Priority(priority_key=policies.DELETE_PRIORITY),
         )
         try:
-            await _admit(services, operation, "delete", request, context.request_id)
+            await admit(services, operation, "delete", request, context.request_id)
             return
         except _Overtaken:
             # The run that held the server closed while the delete was on its way to it.
@@ -287,7 +287,7 @@ class _Overtaken(Unavailable):
         super().__init__("The server is busy; send the request again.", retry_after=1)
 
 
-async def _admit(
+async def admit(
     services: Services, operation: WithStartWorkflowOperation[Any, Any], update: Any, argument: Any, update_id: str
 ) -> Any:
     """Start with the update and wait for its answer.
@@ -324,7 +324,7 @@ async def _admit_or_conflict(
     services: Services, operation: WithStartWorkflowOperation[Any, Any], update: Any, request_id: str, volume_id: str
 ) -> Any:
     try:
-        return await _admit(services, operation, update, None, request_id)
+        return await admit(services, operation, update, None, request_id)
     except WorkflowAlreadyStartedError:
         raise Conflict(f"Volume {volume_id} is being attached or detached already.") from None
 

@@ -12,6 +12,7 @@ from activities.conductor import ConductorActivities
 from activities.drift import DriftActivities
 from activities.identity import IdentityActivities
 from activities.image_records import ImageRecordActivities
+from activities.interfaces import InterfaceActivities
 from activities.moves import MoveActivities
 from activities.networks import PortActivities
 from activities.records import RecordsActivities
@@ -75,6 +76,7 @@ def build(
         MoveActivities(db, settings.scheduler.pci_alias),
         ConductorActivities(db),
         AttachmentActivities(db),
+        InterfaceActivities(db),
         RepairActivities(db),
         DriftActivities(db),
         ImageRecordActivities(rest, sealer),

@@ -27,6 +27,7 @@ from infra.domain.boot import BlockDeviceRequest, NetworkRequest, ServerSpec
 from infra.domain.errors import BadRequest, Conflict, Forbidden, NotFound
 from infra.domain.flavor import Flavor
 from infra.domain.image import Image
+from infra.domain.network import Network
 from infra.domain.pci import PciAlias
 
 T = TypeVar("T")
@@ -184,15 +185,25 @@ def _network(session: Session, request: Request, entry: NetworkRequest) -> Netwo
     network = _refused(lambda: networks.get_bare(session, str(entry.network_id)))
     if not (request.is_admin or network.shared or network.project_id == request.project_id or network.external):
         raise BadRequest(f"Network {entry.network_id} could not be found.", kind="NetworkNotFound")
+    if entry.fixed_ip is not None and len(request.server_ids) > 1:
+        raise BadRequest("A fixed address can't be given to several servers.")
+    check_room(session, network, entry.fixed_ip)
+    return entry
+
+
+def check_room(session: Session, network: Network, fixed_ip: str | None) -> None:
+    """Whether a port can be made on a network, with an address that is asked for.
+
+    Raises:
+        BadRequest: it has no subnet, or none that holds the address.
+        Conflict: the address is in use.
+    """
     found = subnets.of_network(session, network.id)
     boot_rules.check_network(network, found)
-    if entry.fixed_ip is not None:
-        if len(request.server_ids) > 1:
-            raise BadRequest("A fixed address can't be given to several servers.")
-        boot_rules.check_fixed_ip(entry.fixed_ip, network.id, found)
-        if _address_taken(session, network.id, entry.fixed_ip):
-            raise Conflict(f"Fixed IP address {entry.fixed_ip} is already in use on network {network.id}.")
-    return entry
+    if fixed_ip is not None:
+        boot_rules.check_fixed_ip(fixed_ip, network.id, found)
+        if _address_taken(session, network.id, fixed_ip):
+            raise Conflict(f"Fixed IP address {fixed_ip} is already in use on network {network.id}.")
 
 
 def _address_taken(session: Session, network_id: str, address: str) -> bool:

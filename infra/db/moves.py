@@ -17,6 +17,7 @@ from infra.db import (
     hosts,
     idempotency,
     images,
+    interfaces,
     move_requests,
     port_bindings,
     ports,
@@ -86,7 +87,7 @@ def begin(session: Session, request: MoveRequest) -> Server:
         return server
     if request.kind is MoveKind.EVACUATE:
         check_evacuation(session, server, request.host, request.silent_since)
-    _check_volumes_at_rest(session, server, request.kind)
+    _check_devices_at_rest(session, server, request.kind)
     check_alone(session, server)
     flavor, rebuilt = move_requests.resolve(
         session, server, request.kind, request.flavor_id, request.rebuild, request.pci_aliases
@@ -250,10 +251,12 @@ def hand_over(session: Session, server_id: str, old_host: str, host: str, attemp
     ports.set_status_of_device(session, server_id, "ACTIVE" if power_state == PowerState.RUNNING else "DOWN")
 
 
-def _check_volumes_at_rest(session: Session, server: Server, kind: MoveKind) -> None:
+def _check_devices_at_rest(session: Session, server: Server, kind: MoveKind) -> None:
     query = select(AttachmentRow).where(col(AttachmentRow.server_id) == server.id)
     if any(row.op is not None or row.status != "attached" for row in session.exec(query)):
         raise Conflict(f"Cannot '{kind}' instance {server.id} while a volume of it is being attached or detached")
+    if interfaces.of_server(session, server.id):
+        raise Conflict(f"Cannot '{kind}' instance {server.id} while an interface of it is being attached or detached")
 
 
 def _more(held: Flavor, other: Flavor) -> dict[str, int]:

@@ -177,6 +177,8 @@ class RequestedNetwork(BaseModel):
     """False: the user's own port, which is detached and kept when the server goes."""
     fixed_ip: str | None = None
     tag: str | None = None
+    attachment_id: str | None = None
+    """Of an interface that came after the boot: it is what hosts and services know this one of several tries by."""
 
 
 class BlockDevice(BaseModel):

@@ -121,6 +121,11 @@ class Place:
     def workflow_id(self) -> str:
         return f"server/{self.server_id}"
 
+    @property
+    def port_id(self) -> str:
+        """Of a port of the user's own, where there is one."""
+        return str(uuid.uuid5(uuid.UUID(self.network_id), "port"))
+
 
 class World:
     def __init__(self, settings: Settings, client: Client, faults: Faults, listening: socket.socket) -> None:
@@ -357,6 +362,7 @@ class World:
         return (
             place.workflow_id,
             f"{place.workflow_id}/volume/{place.volume_id}",
+            f"{place.workflow_id}/interface/{place.port_id}",
             f"volume/{place.volume_id}",
         )
 

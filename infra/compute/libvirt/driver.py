@@ -10,7 +10,7 @@ from pathlib import Path
 
 import libvirt
 
-from infra.compute.driver import Disk, DomainState, Guest
+from infra.compute.driver import Disk, DomainState, Guest, Interface
 from infra.compute.libvirt import disk_copy, domain_xml, hotplug, inventory, priority
 from infra.compute.libvirt.connection import Connection
 from infra.compute.libvirt.errors import means, translated
@@ -118,13 +118,23 @@ class LibvirtDriver:
 
     def attach_disk(self, server_id: str, disk: Disk) -> None:
         with translated("attach the disk"):
-            hotplug.attach(self._domain(server_id), disk)
+            hotplug.attach_disk(self._domain(server_id), disk)
 
     def detach_disk(self, server_id: str, serial: str, *, timeout_seconds: float) -> None:
         with translated("detach the disk"):
             domain = self._find(server_id)
             if domain is not None:
-                hotplug.detach(domain, serial, timeout_seconds)
+                hotplug.detach_disk(domain, serial, timeout_seconds)
+
+    def attach_interface(self, server_id: str, interface: Interface) -> None:
+        with translated("attach the interface"):
+            hotplug.attach_interface(self._domain(server_id), interface)
+
+    def detach_interface(self, server_id: str, port_id: str, *, timeout_seconds: float) -> None:
+        with translated("detach the interface"):
+            domain = self._find(server_id)
+            if domain is not None:
+                hotplug.detach_interface(domain, port_id, timeout_seconds)
 
     def serials(self, server_id: str) -> list[str]:
         with translated("list the server's disks"):
