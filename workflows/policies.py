@@ -142,6 +142,8 @@ DATA_COPY = Policy(
     retry=_SOME,
 )
 
+COPY_TRIES = 3
+"""How often a volume in use is copied before its snapshot is given up, each by the host that has it then."""
 BUSY_PAUSE = _s(1)
 """Before another host is looked for, or the same one again, when a host was only busy; twice as long each time."""
 BUSY_PAUSE_LONGEST = _s(15)

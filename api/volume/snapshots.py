@@ -1,4 +1,4 @@
-"""Snapshots (Block Storage API v3, "Snapshots"): full copies of volumes that no server writes to."""
+"""Snapshots (Block Storage API v3, "Snapshots"): full copies of volumes as they are at one moment."""
 
 import uuid
 from typing import Any
@@ -16,6 +16,8 @@ from infra.db import snapshots, volumes
 from infra.db.types import now
 from infra.domain.errors import BadRequest, Unavailable
 from infra.domain.volume import Snapshot
+
+_WITHOUT_FORCE = 66
 
 
 def add_to(app: FastAPI) -> None:
@@ -82,7 +84,16 @@ def _insert(session: Session, call: Call, new: NewSnapshot) -> Snapshot:
         metadata=new.metadata or {},
         created_at=now(),
     )
-    return snapshots.create(session, snapshot, call.quota)
+    return snapshots.create(session, snapshot, call.quota, in_use=_also_in_use(call, new))
+
+
+def _also_in_use(call: Call, new: NewSnapshot) -> bool:
+    """Of a volume that a server has a snapshot is made by force, or from 3.66 on as of any other."""
+    if call.version < _WITHOUT_FORCE:
+        return new.force
+    if "force" in new.model_fields_set and not new.force:
+        raise BadRequest("Invalid input received: 'force' can only be true from microversion 3.66 on.")
+    return True
 
 
 async def _delete(call: Call, snapshot_id: str, *, force: bool = False) -> None:

@@ -1,5 +1,5 @@
 """All scenarios there are."""
 
-from tests.saga import interfaces, moves, scenarios
+from tests.saga import interfaces, moves, scenarios, snapshots
 
-SCENARIOS = (*scenarios.SCENARIOS, *moves.SCENARIOS, *interfaces.SCENARIOS)
+SCENARIOS = (*scenarios.SCENARIOS, *moves.SCENARIOS, *interfaces.SCENARIOS, *snapshots.SCENARIOS)
