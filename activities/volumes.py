@@ -70,6 +70,7 @@ class VolumeActivities:
             "size": volume.size_gb,
             "name": "",
             "imageRef": volume.image_id,
+            "snapshot_id": volume.snapshot_id,
         }
         key = f"{params.attempt.server_id}/volume/{volume.volume_id}"
         await self._rest.request(

@@ -19,6 +19,7 @@ from activities.records import RecordsActivities
 from activities.repairs import RepairActivities
 from activities.scheduling import SchedulingActivities
 from activities.volume_data import VolumeDataActivities
+from activities.volume_snapshots import SnapshotActivities
 from activities.volumes import VolumeActivities
 from infra.db.engine import Database
 from infra.identity.keycloak import KeycloakProvider
@@ -80,6 +81,7 @@ def build(
         RepairActivities(db),
         DriftActivities(db),
         ImageRecordActivities(rest, sealer),
+        SnapshotActivities(rest, sealer),
         PortActivities(rest, sealer),
         VolumeActivities(rest, sealer),
     )

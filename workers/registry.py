@@ -18,6 +18,7 @@ from activities.repairs import RepairActivities
 from activities.scheduling import SchedulingActivities
 from activities.upkeep import UpkeepActivities
 from activities.volume_data import VolumeDataActivities
+from activities.volume_snapshots import SnapshotActivities
 from activities.volumes import ConnectActivities, VolumeActivities
 from workflows.attach_interface import AttachInterface
 from workflows.attach_volume import AttachVolume
@@ -73,6 +74,7 @@ CONTROL_ACTIVITIES: tuple[type, ...] = (
     RepairActivities,
     DriftActivities,
     ImageRecordActivities,
+    SnapshotActivities,
     # Their undos run where no host is needed.
     PortActivities,
     VolumeActivities,

@@ -133,6 +133,14 @@ VOLUME_WAIT = Policy(
 )
 """Asks again until a volume that is being made is there: the waiting is the engine's."""
 
+SNAPSHOT_WAIT = Policy(
+    "snapshot-wait",
+    start_to_close=_s(20),
+    schedule_to_close=_s(7200),
+    retry=RetryPolicy(initial_interval=_s(0.2), backoff_coefficient=1.5, maximum_interval=_s(5)),
+)
+"""As ``VOLUME_WAIT``, where no host is needed."""
+
 DATA_COPY = Policy(
     "data-copy",
     queue="control.data",

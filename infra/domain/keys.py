@@ -10,5 +10,9 @@ def is_of_attachment(port_key: str) -> bool:
     return port_key.count("/") == 4
 
 
+def snapshot_key(server_id: str, attempt: int, snapshot_id: str) -> str:
+    return f"{server_id}/{attempt}/snapshot/{snapshot_id}"
+
+
 def attachment_key(server_id: str, attempt: int, attachment_id: str) -> str:
     return f"{server_id}/{attempt}/attach/{attachment_id}"

@@ -192,6 +192,7 @@ class BlockDevice(BaseModel):
     """``volume``, ``image`` (a new volume from an image), ``blank`` or ``snapshot``; ``local`` for the root disk."""
     destination_type: str = "volume"
     image_id: str | None = None
+    snapshot_id: str | None = None
     size_gb: int | None = None
     delete_on_termination: bool = False
     device_name: str | None = None

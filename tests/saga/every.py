@@ -1,5 +1,11 @@
 """All scenarios there are."""
 
-from tests.saga import interfaces, moves, scenarios, snapshots
+from tests.saga import images_on_volumes, interfaces, moves, scenarios, snapshots
 
-SCENARIOS = (*scenarios.SCENARIOS, *moves.SCENARIOS, *interfaces.SCENARIOS, *snapshots.SCENARIOS)
+SCENARIOS = (
+    *scenarios.SCENARIOS,
+    *moves.SCENARIOS,
+    *interfaces.SCENARIOS,
+    *snapshots.SCENARIOS,
+    *images_on_volumes.SCENARIOS,
+)

@@ -60,6 +60,8 @@ class Scenario:
     """In a world of its own, one case after the other: what its run does is not one project's."""
     brief: frozenset[str] = frozenset()
     """Steps that another scenario takes in every mode, or of which nothing is to be undone."""
+    waits: frozenset[str] = frozenset()
+    """Steps that are asked again, as often as it takes, until something is there."""
     undoes: bool = False
     """Whether what was done is taken back when a step fails, and not only the row let go of."""
     gone: Check = gone

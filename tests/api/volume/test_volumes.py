@@ -247,7 +247,8 @@ async def test_a_volume_in_use_is_snapshot_by_force_or_from_3_66_on(world: World
     new: dict[str, object] = {"volume_id": volume["id"]}
     later = {"OpenStack-API-Version": "volume 3.66"}
     async with world.client() as client:
-        assert (await client.post("/v3/snapshots", json={"snapshot": new})).status_code == 400
+        for refused in (new, new | {"force": True, "id": SERVER}):
+            assert (await client.post("/v3/snapshots", json={"snapshot": refused})).status_code == 400
         made = await client.post("/v3/snapshots", json={"snapshot": new | {"force": True}})
         assert made.status_code == 202, made.text
         refused = await client.post("/v3/snapshots", json={"snapshot": new | {"force": False}}, headers=later)
