@@ -88,7 +88,7 @@ def begin(
         # Two servers may ask for it at once.
         ports.row_of(session, port_id, lock=True)
     held = session.get(InterfaceChangeRow, port_id)
-    if held is not None and held.op == op:
+    if held is not None and (held.server_id, held.op) == (server_id, op):
         return _change(held, server)
     if held is not None:
         raise _busy(port_id)
@@ -143,8 +143,8 @@ def begin_detach(session: Session, server_id: str, port_id: str, *, user_id: str
     server = attachments.usable(session, server_id, "detach_interface")
     attachments.check_open(session, f"{server_id}/{op}")
     held = session.get(InterfaceChangeRow, port_id)
-    if held is not None and held.op == op:
-        return _change(held)
+    if held is not None and (held.server_id, held.op) == (server_id, op):
+        return _change(held, server)
     port = attached(session, server_id, port_id)
     if held is not None:
         raise _busy(port_id)
