@@ -5,7 +5,7 @@ from sqlmodel import Session
 from activities.base import step
 from activities.models import Attempt, Instance, VolumeRef
 from activities.networks import AllocatedPort
-from infra.db import attachments, claims, images, keypairs, moves, port_bindings, ports, servers
+from infra.db import attachments, claims, images, interfaces, keypairs, moves, port_bindings, ports, servers, volumes
 from infra.db.engine import Database
 from infra.domain.errors import Fenced, NotFound
 from infra.domain.extra_specs import PCI_ALIAS, numa_wish
@@ -31,6 +31,18 @@ class Devices(History):
 
     ports: tuple[AllocatedPort, ...] = ()
     volumes: tuple[VolumeRef, ...] = ()
+
+
+class ServerVolume(History):
+    volume_id: str
+    size_gb: int
+    boot_index: int | None = None
+    device: str | None = None
+    delete_on_termination: bool = False
+
+
+class ServerVolumes(History):
+    volumes: tuple[ServerVolume, ...] = ()
 
 
 class ImageUse(History):
@@ -65,6 +77,31 @@ class ConductorActivities:
     async def get_devices(self, params: GetDevices) -> Devices:
         """Raises Fenced if another verb has taken the server."""
         return await self._db.read(lambda session: devices(session, _held(session, params.server_id, params.op)))
+
+    @step("conductor.get_volumes", because="it reads")
+    async def get_volumes(self, params: GetDevices) -> ServerVolumes:
+        """What an image of a server on volumes describes. Raises Fenced if another verb has taken the server."""
+        return await self._db.read(_volumes, params)
+
+
+def _volumes(session: Session, params: GetDevices) -> ServerVolumes:
+    server = _held(session, params.server_id, params.op)
+    devices = {device.volume_id: device for device in server.block_devices}
+    found = []
+    for one in attachments.of_server(session, server.id):
+        device = devices.get(one.volume_id)
+        if one.host == server.host and one.status == "attached":
+            of_boot = device is not None and device.delete_on_termination
+            found.append(
+                ServerVolume(
+                    volume_id=one.volume_id,
+                    size_gb=volumes.get(session, one.volume_id).size_gb,
+                    boot_index=device.boot_index if device is not None else None,
+                    device=one.device,
+                    delete_on_termination=one.delete_on_termination or of_boot,
+                )
+            )
+    return ServerVolumes(volumes=tuple(found))
 
 
 def _instance(session: Session, params: GetInstance) -> Instance:
@@ -153,11 +190,13 @@ def _guest(session: Session, params: GetInstance) -> GuestRecord:
     instance, server = _instance(session, params), servers.get(session, params.attempt.server_id)
     formats = images.formats(session, server.images)
     own = devices(session, server)
-    # One that is being attached comes to the guest by itself.
+    # What is being attached comes to the guest by itself, and an interface that is being detached is not to come back.
     settled = {one.id for one in attachments.of_server(session, server.id) if one.status == "attached"}
     volumes = tuple(volume for volume in own.volumes if volume.attachment_id in settled)
+    changing = interfaces.of_server(session, server.id)
+    plugged = tuple(port for port in own.ports if port.port_id not in changing)
     return GuestRecord(
         instance=instance,
         images=tuple(ImageUse(image_id=image, disk_format=formats.get(image, "")) for image in server.images),
-        devices=own.model_copy(update={"volumes": volumes}),
+        devices=own.model_copy(update={"volumes": volumes, "ports": plugged}),
     )

@@ -1,4 +1,6 @@
-"""A server's disk as it is at one moment, as a file of its host: what an image, or another host, is to have."""
+"""A server's disk as it is at one moment, as a file: what an image, another host, or a snapshot is to have."""
+
+from pathlib import Path
 
 from temporalio import activity
 from temporalio.exceptions import CancelledError
@@ -16,6 +18,13 @@ class CopyDisk(History):
     copy_id: str
     """Id of the image that it is for: it names the file, and is what an undo closes on this host."""
     device: str = "vda"
+
+
+class CopyVolume(CopyDisk):
+    """A volume that a guest has; ``copy_id`` is of this try alone."""
+
+    path: str
+    """In the volume service's folder."""
 
 
 class CopiedDisk(History):
@@ -64,6 +73,26 @@ class DiskCopyActivities:
                     self._copies.remove(path)
                     raise
             return CopiedDisk(path=str(path), size=path.stat().st_size)
+
+    @step("hypervisor.drop_volume_copy", because="it is an undo, and the end of every copy")
+    def drop_volume_copy(self, params: CopyVolume) -> None:
+        """As ``drop_copy``; what was taken in is not there any more."""
+        with self._attempts.undoing(params.copy_id, 1):
+            self._driver.stop_copy(params.attempt.server_id, Path(params.path))
+            Path(params.path).unlink(missing_ok=True)
+
+    @step("hypervisor.copy_volume", undo=drop_volume_copy)
+    def copy_volume(self, params: CopyVolume) -> None:
+        """As ``copy_disk``, to where the volume service takes it in; a repeat makes it anew."""
+        path = Path(params.path)
+        with self._attempts.doing(params.copy_id, 1):
+            self._go_on(params)
+            self._driver.copy_disk(params.attempt.server_id, params.device, path, lambda: self._go_on(params))
+            try:
+                self._go_on(params)
+            except BaseException:
+                path.unlink(missing_ok=True)
+                raise
 
     def _go_on(self, params: CopyDisk) -> None:
         """Raises where the copy was told to stop, or what it belongs to was closed here."""

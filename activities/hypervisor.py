@@ -4,6 +4,8 @@ All of them hold the server's lock on this host, and check before each effect an
 still open; what a closed attempt made is removed by whoever notices first.
 """
 
+import base64
+import binascii
 from typing import Any
 
 from activities.base import step
@@ -13,10 +15,10 @@ from activities.networks import PlugResult
 from activities.volumes import AttachedVolume
 from infra.compute.attempts import EVERY, Attempts
 from infra.compute.driver import Disk, Driver
-from infra.compute.guests import GuestFiles
+from infra.compute.guests import GuestFiles, interface
 from infra.compute.instance import BootSource, InstanceSpec, NicPlace, VolumePlace
 from infra.compute.parking import Parking
-from infra.domain.errors import Conflict, DiskLost, Fenced, HostRejected, Unavailable
+from infra.domain.errors import BuildAborted, Conflict, DiskLost, Fenced, HostRejected, Unavailable
 from infra.domain.server import VmState
 from infra.rest.client import RestClient
 from infra.temporal.history import History
@@ -83,6 +85,14 @@ class AttachDisk(History):
 
 class AttachedDisk(History):
     device: str
+
+
+class GuestInterface(History):
+    attempt: Attempt
+    attachment_id: str
+    port_id: str
+    nic: PlugResult | None = None
+    """As it is plugged; None for a detach."""
 
 
 class HypervisorActivities:
@@ -220,6 +230,30 @@ class HypervisorActivities:
             self._driver.attach_disk(server_id, disk)
         return AttachedDisk(device=f"/dev/{disk.device}")
 
+    @step("hypervisor.detach_interface", because="it is an undo, and the effect of a detach")
+    def detach_interface(self, params: GuestInterface) -> None:
+        """As ``detach_disk``, of an interface."""
+        server_id = params.attempt.server_id
+        self._attempts.close(params.attachment_id, 1)
+        with self._attempts.lock(server_id):
+            if self._driver.state(server_id) is None:
+                return
+            try:
+                self._driver.detach_interface(server_id, params.port_id, timeout_seconds=RELEASE_SECONDS)
+            except HostRejected as refused:
+                raise Unavailable(refused.message) from refused
+            self._files.tell_nics(server_id, params.attempt.number, params.port_id, None)
+
+    @step("hypervisor.attach_interface", undo=detach_interface)
+    def attach_interface(self, params: GuestInterface) -> None:
+        server_id, number = params.attempt.server_id, params.attempt.number
+        assert params.nic is not None
+        place = NicPlace(**params.nic.model_dump())
+        with self._attempts.doing(server_id, number):
+            self._attempts.check(params.attachment_id, 1)
+            self._driver.attach_interface(server_id, interface(place))
+            self._files.tell_nics(server_id, number, params.port_id, place.nic)
+
     def _check(self, server_id: str, number: int) -> None:
         """After an effect: a closed attempt cleans up what it made. Called with the server's lock held."""
         if self._attempts.is_closed(server_id, number):
@@ -235,7 +269,10 @@ class HypervisorActivities:
             return None
         path = f"/compute/internal/servers/{instance.server_id}/user-data"
         answer: dict[str, Any] = self._rest.blocking(self._rest.request("GET", path))
-        return self._files.decode_user_data(answer["user_data"])
+        try:
+            return base64.b64decode(answer["user_data"], validate=True)
+        except binascii.Error:
+            raise BuildAborted("The user data is not base64.", code=400) from None
 
 
 def _spec(params: SpawnGuest) -> InstanceSpec:

@@ -66,6 +66,16 @@ class ImageRecordActivities:
         body = {**params.fields, "id": params.image_id}
         await self._rest.request("POST", "/image/v2/images", token=token, key=params.key, json=body)
 
+    @step("images.activate", because="the undo of images.reserve removes the image")
+    def activate(self, params: ReserveImage) -> None:
+        """Say that an image without data is all there is of it; a repeat finds it so."""
+        token = self._sealer.open_if_any(params.token, server_id=params.token_server_id, field="token")
+        where = f"/image/v2/images/{params.image_id}"
+        image = self._rest.blocking(self._rest.request("GET", where, token=token))
+        if image["status"] != "active":
+            service = self._rest.blocking(self._rest.service_token())
+            self._rest.upload(f"{where}/file", iter(()), 0, token=token, service_token=service)
+
     @step("images.find_backups", because="it reads")
     async def find_backups(self, params: FindBackups) -> Surplus:
         """Those backups of a server and type that are too many."""

@@ -38,8 +38,9 @@ class VolumeRef(History):
     attachment_id: str
     volume_id: str
     source_type: str = "volume"
-    """``volume``: it exists. ``image`` or ``blank``: made by the boot and removed when that is undone."""
+    """``volume``: it exists. ``image``, ``snapshot`` or ``blank``: made by the boot and removed when that is undone."""
     image_id: str | None = None
+    snapshot_id: str | None = None
     size_gb: int | None = None
     boot_index: int | None = None
     device: str | None = None

@@ -5,7 +5,7 @@ from typing import Any
 from activities.base import step
 from activities.models import Attempt, PortRef
 from infra.compute.attempts import Attempts
-from infra.domain.errors import NotFound
+from infra.domain.errors import Fenced, NotFound
 from infra.domain.keys import port_key
 from infra.domain.network import Nic
 from infra.network.backend import NetworkBackend
@@ -20,10 +20,14 @@ class AllocatePort(History):
     token_server_id: str
     port: PortRef
     security_groups: tuple[str, ...] = ()
+    attachment_id: str = ""
+    """Of an interface that comes after the boot."""
+    project_id: str = ""
+    """Whose a port that is made is; empty: the token's."""
 
     @property
     def key(self) -> str:
-        return port_key(self.attempt.server_id, self.attempt.number, self.port.port_id)
+        return port_key(self.attempt.server_id, self.attempt.number, self.port.port_id, self.attachment_id)
 
 
 class AllocatedPort(History):
@@ -37,6 +41,12 @@ class PlugPort(History):
     hostname: str
     port_id: str
     nic: dict[str, Any]
+
+
+class PlugInterface(PlugPort):
+    """A port that comes to a guest that is there."""
+
+    attachment_id: str
 
 
 class PlugResult(History):
@@ -82,6 +92,8 @@ class PortActivities:
                 body["fixed_ips"] = [{"ip_address": port.fixed_ip}]
             if params.security_groups:
                 body["security_groups"] = list(params.security_groups)
+            if params.project_id:
+                body["project_id"] = params.project_id
             method, path = "POST", "/network/v2.0/ports"
         else:
             method, path = "PUT", f"/network/v2.0/ports/{port.port_id}"
@@ -113,4 +125,25 @@ class PlugActivities:
                 if not params.attempt.keeps:
                     self._backend.unplug(server_id, params.port_id)
                 self._attempts.check(server_id, number)
+        return PlugResult(port_id=params.port_id, bridge=plugged.bridge, tap=plugged.tap, nic=params.nic)
+
+    @step("networks.unplug_interface", because="it is an undo, and a part of a detach")
+    def unplug_interface(self, params: PlugInterface) -> None:
+        """Close the attachment, then forget its port here; the server's attempt goes on."""
+        self._attempts.close(params.attachment_id, 1)
+        with self._attempts.lock(params.attempt.server_id):
+            self._backend.unplug(params.attempt.server_id, params.port_id)
+
+    @step("networks.plug_interface", undo=unplug_interface)
+    def plug_interface(self, params: PlugInterface) -> PlugResult:
+        server_id, number = params.attempt.server_id, params.attempt.number
+        with self._attempts.doing(server_id, number):
+            self._attempts.check(params.attachment_id, 1)
+            plugged = self._backend.plug(server_id, params.hostname, Nic.model_validate(params.nic))
+            try:
+                self._attempts.check(server_id, number)
+                self._attempts.check(params.attachment_id, 1)
+            except Fenced:
+                self._backend.unplug(server_id, params.port_id)
+                raise
         return PlugResult(port_id=params.port_id, bridge=plugged.bridge, tap=plugged.tap, nic=params.nic)

@@ -241,7 +241,7 @@ def _begin_verb(session: Session, params: BeginVerb) -> BegunVerb:
     move_checks.check_not_given_up(session, params.server_id, params.op)
     server = servers.begin_verb(session, params.server_id, verb, params.op)
     if verb is Verb.SHELVE:
-        move_checks.check_volumes_at_rest(session, server, verb)
+        move_checks.check_devices_at_rest(session, server, verb)
     move_checks.check_alone(session, server)
     actions.start(session, server, params.op, params.verb.split("_")[0], params.user_id)
     rule = TRANSITIONS[verb]

@@ -42,6 +42,7 @@ def admitted(server: Server) -> Admitted:
                 volume_id=entry.volume_id,
                 source_type=entry.source_type,
                 image_id=entry.image_id,
+                snapshot_id=entry.snapshot_id,
                 size_gb=entry.size_gb,
                 boot_index=entry.boot_index,
                 device=entry.device_name,

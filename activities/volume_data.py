@@ -12,6 +12,7 @@ from temporalio import activity
 from temporalio.exceptions import CancelledError
 
 from activities.base import step
+from activities.models import Attempt
 from infra.db import snapshots, volumes
 from infra.db.engine import Database
 from infra.domain.errors import BadRequest, NotFound
@@ -41,6 +42,17 @@ class Pending(History):
     source_id: str | None = None
     source_format: str | None = None
     snapshots: tuple[str, ...] = ()
+    attempt: Attempt | None = None
+    """Of the guest that has the volume of a snapshot, which its host has to copy; None: nobody writes to it."""
+    device: str = ""
+    """In that guest."""
+    incoming: str = ""
+    """What the name of the file begins with that the host writes."""
+
+
+class TakeIn(History):
+    id: str
+    path: str
 
 
 class Settled(History):
@@ -63,7 +75,7 @@ class VolumeDataActivities:
         work = await self._db.read(read, params.id)
         if work is None:
             return Pending(id=params.id, kind=params.kind)
-        return Pending(
+        found = Pending(
             id=params.id,
             kind=params.kind,
             status=work.status,
@@ -73,6 +85,19 @@ class VolumeDataActivities:
             source_format=work.source_format,
             snapshots=work.snapshots,
         )
+        writer = None
+        if params.kind == SNAPSHOT and work.status == "creating":
+            writer = await self._db.read(snapshots.writer, params.id)
+        if writer is None:
+            return found
+        attempt = Attempt(server_id=writer.server_id, number=writer.attempt, host=writer.host)
+        incoming = str(self._backend.incoming(params.id))
+        return found.model_copy(update={"attempt": attempt, "device": writer.device, "incoming": incoming})
+
+    @step("volume_data.take_in", because="it converges on what the row says, and the row says if it failed")
+    def take_in(self, params: TakeIn) -> None:
+        """What a host copied is the snapshot's data."""
+        self._backend.take_in(params.id, Path(params.path))
 
     @step("volume_data.carry_out", because="it converges on what the row says, and the row says if it failed")
     def carry_out(self, params: Pending) -> None:

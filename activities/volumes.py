@@ -5,7 +5,7 @@ from typing import Any
 
 from activities.base import step
 from activities.models import Attempt, VolumeRef
-from infra.domain.errors import BuildAborted, HostRejected, NotFound, Unavailable
+from infra.domain.errors import BadRequest, BuildAborted, HostRejected, NotFound, Unavailable
 from infra.domain.keys import attachment_key
 from infra.rest.client import RestClient
 from infra.temporal.history import History
@@ -54,11 +54,11 @@ class VolumeActivities:
 
     @step("volumes.delete", because="it is an undo")
     async def delete(self, params: UseVolume) -> None:
-        """Remove a volume that was made for this server."""
+        """Remove a volume that was made for this server, or is to go with it; one that has snapshots stays."""
         key = f"{params.attempt.server_id}/volume/{params.volume.volume_id}"
         try:
             await self._rest.request("DELETE", f"/volume/v3/volumes/{params.volume.volume_id}", key=key)
-        except NotFound:
+        except (NotFound, BadRequest):
             return
 
     @step("volumes.create", undo=delete)
@@ -70,6 +70,7 @@ class VolumeActivities:
             "size": volume.size_gb,
             "name": "",
             "imageRef": volume.image_id,
+            "snapshot_id": volume.snapshot_id,
         }
         key = f"{params.attempt.server_id}/volume/{volume.volume_id}"
         await self._rest.request(

@@ -30,14 +30,14 @@ def build(services: Services) -> FastAPI:
 
 
 def _lines(found: Problems) -> Iterator[str]:
-    held = len(found.servers) + len(found.attachments)
+    held = len(found.servers) + len(found.attachments) + len(found.interfaces)
     drift = Counter((one.host, one.kind) for one in found.drift)
     gauges = (
         ("kilonova_stuck_undos", "Servers with an undo that does not get through.", {"": len(found.stuck)}),
         ("kilonova_debts", "Clean-ups that hosts owe.", {"": len(found.debts)}),
         (
             "kilonova_held_rows",
-            f"Servers and attachments that a request has held for {problems.LONG.seconds} seconds and more.",
+            f"Servers, volumes and ports that a request has held for {problems.LONG.seconds} seconds and more.",
             {"": held},
         ),
         (

@@ -20,16 +20,13 @@ from temporalio.common import Priority, WorkflowIDConflictPolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.attachments import BeginAttach, BeginDetach, BegunAttach
 from activities.base import Failure
 from activities.hypervisor import ReadConsole
 from activities.models import Requester
 from activities.records import BeginVerb, CreateServers
-from activities.volume_data import DataRef
 from api.auth import Context
 from api.deps import Services
 from infra.db import servers
-from infra.db.admission import attachment_id
 from infra.domain.boot import ServerSpec
 from infra.domain.errors import Conflict, KilonovaError, Unavailable
 from infra.domain.server import Server, Verb
@@ -37,16 +34,13 @@ from infra.domain.transitions import begin
 from infra.temporal import attributes
 from infra.temporal.queues import CONTROL
 from workflows import policies
-from workflows.attach_volume import AttachParams, AttachVolume
 from workflows.boot_server import BootParams, BootServer
 from workflows.boot_servers import BootServers
 from workflows.delete_server import DeleteServer
-from workflows.detach_volume import DetachParams, DetachVolume
 from workflows.failures import cause_of
 from workflows.power_server import PowerParams, PowerServer
 from workflows.read_console import ConsoleParams, ReadConsoleLog
 from workflows.verb import DeleteParams, DeleteRequest
-from workflows.volume_work import VolumeWork
 
 HELD_SECONDS = 10.0
 """How long a verb waits for the run before it, whose row is free already, to close."""
@@ -112,10 +106,10 @@ async def boot(services: Services, context: Context, spec: ServerSpec, *, idempo
     )
     try:
         if several:
-            created = await _admit(services, operation, BootServers.admission, None, context.request_id)
+            created = await admit(services, operation, BootServers.admission, None, context.request_id)
             ids = tuple(entry["server_id"] for entry in created["servers"])
         else:
-            await _admit(services, operation, BootServer.admission, None, context.request_id)
+            await admit(services, operation, BootServer.admission, None, context.request_id)
     except Unavailable:
         if not await _is_made(services, first):
             await _cancel(services, operation)
@@ -155,7 +149,7 @@ async def hold(services: Services, context: Context, server: Server, verb: Verb,
             priority=Priority(priority_key=policies.VERB_PRIORITY),
         )
         try:
-            await _admit(services, operation, "admission", None, context.request_id)
+            await admit(services, operation, "admission", None, context.request_id)
             return
         except WorkflowAlreadyStartedError:
             # The row says that nobody holds the server before the run that held it has closed.
@@ -182,57 +176,12 @@ async def delete(services: Services, context: Context, server: Server) -> None:
             priority=Priority(priority_key=policies.DELETE_PRIORITY),
         )
         try:
-            await _admit(services, operation, "delete", request, context.request_id)
+            await admit(services, operation, "delete", request, context.request_id)
             return
         except _Overtaken:
             # The run that held the server closed while the delete was on its way to it.
             if time.monotonic() > deadline:
                 raise
-
-
-async def attach_volume(
-    services: Services,
-    context: Context,
-    server: Server,
-    volume_id: str,
-    *,
-    device: str | None = None,
-    delete_on_termination: bool = False,
-) -> BegunAttach:
-    """Reserve the volume for the server and start attaching it; the answer names the device."""
-    begin_attach = BeginAttach(
-        server_id=server.id,
-        volume_id=volume_id,
-        # A later attachment of the same volume to the same server is another one: its fence is its own.
-        attachment_id=attachment_id(server.id, f"{volume_id}/{context.request_id}"),
-        project_id=context.project_id,
-        user_id=context.user_id,
-        request_id=context.request_id,
-        device=device,
-        delete_on_termination=delete_on_termination,
-    )
-    token = services.sealer.seal(context.token, server_id=server.id, field="token")
-    operation = _on_volume(
-        AttachVolume.run, AttachParams(begin=begin_attach, token=token), server, volume_id, "attaching"
-    )
-    answer = await _admit_or_conflict(services, operation, AttachVolume.admission, context.request_id, volume_id)
-    return BegunAttach.model_validate(answer)
-
-
-async def detach_volume(services: Services, context: Context, server: Server, volume_id: str) -> None:
-    """Start taking the volume out of the server; returns when it is ``detaching``."""
-    begin_detach = BeginDetach(
-        server_id=server.id,
-        volume_id=volume_id,
-        project_id=context.project_id,
-        user_id=context.user_id,
-        request_id=context.request_id,
-    )
-    token = services.sealer.seal(context.token, server_id=server.id, field="token")
-    operation = _on_volume(
-        DetachVolume.run, DetachParams(begin=begin_detach, token=token), server, volume_id, "detaching"
-    )
-    await _admit_or_conflict(services, operation, DetachVolume.admission, context.request_id, volume_id)
 
 
 async def console_log(services: Services, context: Context, server: Server, length: int | None) -> str:
@@ -260,28 +209,6 @@ async def console_log(services: Services, context: Context, server: Server, leng
     return text.text
 
 
-async def work_on_volume(services: Services, volume_id: str, kind: str = "volume") -> None:
-    """Have the data of a volume or snapshot brought to what its row says.
-
-    Raises:
-        Unavailable: Temporal does not answer. The row says what is to be done, so the sweeper starts it later.
-    """
-    try:
-        await services.temporal.start_workflow(
-            VolumeWork.run,
-            DataRef(id=volume_id, kind=kind),
-            id=f"{kind}/{volume_id}",
-            task_queue=CONTROL,
-            # A run that is about to close sees the signal first, and looks again.
-            start_signal="poke",
-            task_timeout=policies.TASK_TIMEOUT,
-            static_summary=f"{kind} {volume_id}",
-            rpc_timeout=policies.UPDATE_TIMEOUT,
-        )
-    except RPCError as error:
-        raise Unavailable("The workflow service does not answer; the volume is worked on later.") from error
-
-
 class _Overtaken(Unavailable):
     """The run completed or moved on before it could take the update."""
 
@@ -289,7 +216,7 @@ class _Overtaken(Unavailable):
         super().__init__("The server is busy; send the request again.", retry_after=1)
 
 
-async def _admit(
+async def admit(
     services: Services, operation: WithStartWorkflowOperation[Any, Any], update: Any, argument: Any, update_id: str
 ) -> Any:
     """Start with the update and wait for its answer.
@@ -324,31 +251,6 @@ async def _admit(
         # The operation keeps its error too, and asyncio logs with a traceback what nobody asked for.
         with contextlib.suppress(Exception):
             await operation.workflow_handle()
-
-
-async def _admit_or_conflict(
-    services: Services, operation: WithStartWorkflowOperation[Any, Any], update: Any, request_id: str, volume_id: str
-) -> Any:
-    try:
-        return await _admit(services, operation, update, None, request_id)
-    except WorkflowAlreadyStartedError:
-        raise Conflict(f"Volume {volume_id} is being attached or detached already.") from None
-
-
-def _on_volume(
-    run: Any, params: Any, server: Server, volume_id: str, phase: str
-) -> WithStartWorkflowOperation[Any, Any]:
-    return WithStartWorkflowOperation(
-        run,
-        params,
-        id=f"server/{server.id}/volume/{volume_id}",
-        task_queue=CONTROL,
-        id_conflict_policy=WorkflowIDConflictPolicy.FAIL,
-        task_timeout=policies.TASK_TIMEOUT,
-        search_attributes=attributes.initial(server.id, server.project_id, phase),
-        static_summary=f"{phase} volume {volume_id}",
-        priority=Priority(priority_key=policies.VERB_PRIORITY),
-    )
 
 
 def _refusal(failure: Failure) -> KilonovaError:

@@ -6,11 +6,18 @@ from typing import Any
 from api import start
 from api.auth import Context
 from api.deps import Services
-from infra.db import images
+from infra.db import images, volumes
 from infra.domain.errors import NotFound
 from infra.domain.image import Image
 from infra.domain.server import Server, Verb
-from infra.domain.server_image import BACKUP, SNAPSHOT, image_fields, shelved_image_id, shelved_name
+from infra.domain.server_image import (
+    BACKUP,
+    SNAPSHOT,
+    image_fields,
+    shelved_image_id,
+    shelved_name,
+    volume_image_fields,
+)
 from workflows.create_image import CreateImage, CreateImageParams, Rotation
 from workflows.shelve_server import ShelveParams, ShelveServer
 
@@ -23,16 +30,15 @@ async def create_image(
     Raises:
         KilonovaError: the refusal, by its OpenStack code; nothing is left of the request.
     """
-    fields = image_fields(
-        server,
-        await _base(services, server),
-        name=name,
-        user_id=context.user_id,
-        image_type=SNAPSHOT,
-        metadata=metadata,
-    )
+    named: dict[str, Any] = {"name": name, "user_id": context.user_id, "metadata": metadata}
+    on_volumes = server.image_id is None
+    if on_volumes:
+        fields = volume_image_fields(server, await _facts(services, server), **named)
+    else:
+        fields = image_fields(server, await _base(services, server), image_type=SNAPSHOT, **named)
     image_id = str(uuid.uuid4())
-    await _run(services, context, server, Verb.CREATE_IMAGE, image_id=image_id, fields=fields)
+    what = {"image_id": image_id, "fields": fields, "on_volumes": on_volumes}
+    await _run(services, context, server, Verb.CREATE_IMAGE, **what)
     return image_id
 
 
@@ -100,6 +106,15 @@ async def shelve(services: Services, context: Context, server: Server) -> None:
         fields=fields,
     )
     await start.hold(services, context, server, Verb.SHELVE, ShelveServer.run, params)
+
+
+async def _facts(services: Services, server: Server) -> dict[str, str]:
+    """What the volume that the server boots from keeps of its image."""
+    root = next((device.volume_id for device in server.block_devices if device.boot_index == 0), None)
+    try:
+        return (await services.db.read(volumes.get, root or "")).image_metadata
+    except NotFound:
+        return {}
 
 
 async def _base(services: Services, server: Server) -> Image | None:

@@ -12,6 +12,7 @@ from activities.conductor import ConductorActivities
 from activities.drift import DriftActivities
 from activities.identity import IdentityActivities
 from activities.image_records import ImageRecordActivities
+from activities.interfaces import InterfaceActivities
 from activities.moves import MoveActivities
 from activities.networks import PortActivities
 from activities.records import RecordsActivities
@@ -19,6 +20,7 @@ from activities.repairs import RepairActivities
 from activities.scheduling import SchedulingActivities
 from activities.shelving import ShelvingActivities
 from activities.volume_data import VolumeDataActivities
+from activities.volume_snapshots import SnapshotActivities
 from activities.volumes import VolumeActivities
 from infra.db.engine import Database
 from infra.identity.keycloak import KeycloakProvider
@@ -77,9 +79,11 @@ def build(
         ConductorActivities(db),
         AttachmentActivities(db),
         ShelvingActivities(db),
+        InterfaceActivities(db),
         RepairActivities(db),
         DriftActivities(db),
         ImageRecordActivities(rest, sealer),
+        SnapshotActivities(rest, sealer),
         PortActivities(rest, sealer),
         VolumeActivities(rest, sealer),
     )

@@ -52,7 +52,7 @@ async def problems(settings: Settings) -> int:
     finally:
         db.close()
     lines = list(lasting(found))
-    if found.servers or found.attachments:
+    if found.servers or found.attachments or found.interfaces:
         lines += [line async for line in held(found, await _client(settings))]
     for line in lines:
         print(line)
@@ -81,6 +81,10 @@ async def held(found: Problems, client: Client | None) -> AsyncIterator[str]:
         why = await _why(client, (attachment.workflow_id,))
         if why is not None:
             yield f"held   volume {attachment.volume_id} since {attachment.since:%F %T} UTC: {why}"
+    for change in found.interfaces:
+        why = await _why(client, (change.workflow_id,))
+        if why is not None:
+            yield f"held   port {change.port_id} since {change.since:%F %T} UTC: {why}"
 
 
 async def _why(client: Client | None, workflow_ids: tuple[str, ...]) -> str | None:

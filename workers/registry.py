@@ -9,6 +9,7 @@ from activities.hypervisor import HypervisorActivities
 from activities.identity import IdentityActivities
 from activities.image_records import ImageRecordActivities
 from activities.images import ImageActivities
+from activities.interfaces import InterfaceActivities
 from activities.moves import MoveActivities
 from activities.networks import PlugActivities, PortActivities
 from activities.parking import ParkActivities
@@ -18,13 +19,16 @@ from activities.scheduling import SchedulingActivities
 from activities.shelving import ShelvingActivities
 from activities.upkeep import UpkeepActivities
 from activities.volume_data import VolumeDataActivities
+from activities.volume_snapshots import SnapshotActivities
 from activities.volumes import ConnectActivities, VolumeActivities
+from workflows.attach_interface import AttachInterface
 from workflows.attach_volume import AttachVolume
 from workflows.boot_server import BootServer
 from workflows.boot_servers import BootServers
 from workflows.confirm_resize import ConfirmResize
 from workflows.create_image import CreateImage
 from workflows.delete_server import DeleteServer
+from workflows.detach_interface import DetachInterface
 from workflows.detach_volume import DetachVolume
 from workflows.evacuate_server import EvacuateServer
 from workflows.offload_server import OffloadServer
@@ -33,6 +37,7 @@ from workflows.read_console import ReadConsoleLog
 from workflows.rebuild_server import RebuildServer
 from workflows.reconcile_host import ReconcileHost
 from workflows.repair_attachment import RepairAttachment
+from workflows.repair_interface import RepairInterface
 from workflows.repair_server import RepairServer
 from workflows.rescue_server import RescueServer
 from workflows.resize_server import ResizeServer
@@ -60,8 +65,11 @@ WORKFLOWS: tuple[type, ...] = (
     CreateImage,
     AttachVolume,
     DetachVolume,
+    AttachInterface,
+    DetachInterface,
     RepairServer,
     RepairAttachment,
+    RepairInterface,
     ReconcileHost,
     VolumeWork,
     ReadConsoleLog,
@@ -74,9 +82,11 @@ CONTROL_ACTIVITIES: tuple[type, ...] = (
     ConductorActivities,
     AttachmentActivities,
     ShelvingActivities,
+    InterfaceActivities,
     RepairActivities,
     DriftActivities,
     ImageRecordActivities,
+    SnapshotActivities,
     # Their undos run where no host is needed.
     PortActivities,
     VolumeActivities,

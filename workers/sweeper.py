@@ -18,9 +18,11 @@ from temporalio.common import WorkflowIDConflictPolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError, RPCStatusCode
 
+from activities.interfaces import TakeInterface
 from activities.volume_data import SNAPSHOT, VOLUME, DataRef
-from infra.db import pruning, repairs, snapshots, volumes
+from infra.db import interfaces, pruning, repairs, snapshots, volumes
 from infra.db.engine import Database
+from infra.db.interfaces import InterfaceChange
 from infra.db.repairs import HeldAttachment, HeldServer
 from infra.db.types import now
 from infra.domain.errors import KilonovaError
@@ -30,6 +32,7 @@ from infra.volume.backend import VolumeBackend
 from workers.reconciling import Reconciling
 from workflows import policies
 from workflows.repair_attachment import RepairAttachment, RepairAttachmentParams
+from workflows.repair_interface import RepairInterface
 from workflows.repair_server import RepairParams, RepairServer
 from workflows.volume_work import VolumeWork
 
@@ -81,6 +84,8 @@ async def sweep(client: Client, db: Database) -> None:
         await repair_server(client, server)
     for attachment in await db.read(repairs.held_attachments, before):
         await repair_attachment(client, attachment)
+    for change in await db.read(interfaces.held, before):
+        await repair_interface(client, change)
 
 
 async def prune(db: Database) -> None:
@@ -119,6 +124,16 @@ async def repair_attachment(client: Client, held: HeldAttachment) -> bool:
     return await _start(client, RepairAttachment.run, params, held, held.workflow_id, f"volume {held.volume_id}")
 
 
+async def repair_interface(client: Client, held: InterfaceChange) -> bool:
+    """Start the repair of an interface whose attach or detach is over; False: it is not over."""
+    why = await lost(client, (held.workflow_id,))
+    if why is None:
+        return False
+    log.warning("Port %s is held by %s, which has no run: %s", held.port_id, held.op, why)
+    take = TakeInterface(server_id=held.server_id, port_id=held.port_id, seen_op=held.op, op=_request_id(), why=why)
+    return await _start(client, RepairInterface.run, take, held, held.workflow_id, f"port {held.port_id}")
+
+
 async def lost(client: Client, workflow_ids: tuple[str, ...]) -> str | None:
     """What became of the latest run of these ids, as a sentence for the user; None where one is open.
 
@@ -141,7 +156,12 @@ async def lost(client: Client, workflow_ids: tuple[str, ...]) -> str | None:
 
 
 async def _start(
-    client: Client, run: Any, params: Any, held: HeldServer | HeldAttachment, workflow_id: str, what: str
+    client: Client,
+    run: Any,
+    params: Any,
+    held: HeldServer | HeldAttachment | InterfaceChange,
+    workflow_id: str,
+    what: str,
 ) -> bool:
     try:
         await client.start_workflow(

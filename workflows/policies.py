@@ -133,6 +133,14 @@ VOLUME_WAIT = Policy(
 )
 """Asks again until a volume that is being made is there: the waiting is the engine's."""
 
+SNAPSHOT_WAIT = Policy(
+    "snapshot-wait",
+    start_to_close=_s(20),
+    schedule_to_close=_s(7200),
+    retry=RetryPolicy(initial_interval=_s(0.2), backoff_coefficient=1.5, maximum_interval=_s(5)),
+)
+"""As ``VOLUME_WAIT``, where no host is needed."""
+
 DATA_COPY = Policy(
     "data-copy",
     queue="control.data",
@@ -142,6 +150,8 @@ DATA_COPY = Policy(
     retry=_SOME,
 )
 
+COPY_TRIES = 3
+"""How often a volume in use is copied before its snapshot is given up, each by the host that has it then."""
 BUSY_PAUSE = _s(1)
 """Before another host is looked for, or the same one again, when a host was only busy; twice as long each time."""
 BUSY_PAUSE_LONGEST = _s(15)

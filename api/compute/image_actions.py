@@ -42,6 +42,8 @@ async def create_backup(
     found: Services, context: Context, server: Server, wanted: CreateBackup, version: int
 ) -> Response:
     await _check(found, server, wanted)
+    if server.image_id is None:
+        raise BadRequest("Backup is not supported for volume-backed instances.")
     image_id = await start_image.create_backup(
         found,
         context,
@@ -55,12 +57,8 @@ async def create_backup(
 
 
 async def _check(found: Services, server: Server, wanted: CreateImage) -> None:
-    """Raises QuotaExceeded for too much metadata, BadRequest for a server whose disk is a volume."""
+    """Raises QuotaExceeded for too much metadata."""
     boot_rules.check_metadata(await found.db.read(quotas.get, server.project_id), wanted.metadata)
-    if server.image_id is None:
-        raise BadRequest(
-            f"Instance {server.id} is volume-backed: make a snapshot of its volume with the Volume Service instead."
-        )
 
 
 def _answer(found: Services, image_id: str | None, version: int) -> Response:

@@ -18,6 +18,8 @@ from infra.domain.server import Server
 
 router = APIRouter()
 _PAGES = 58
+_EVENTS = {action: f"compute_{action}" for action in ("attach_interface", "detach_interface")}
+"""Clients wait for these by their names."""
 
 
 async def _server(server_id: str, context: Context, found: Services, version: int) -> Server:
@@ -89,7 +91,7 @@ def _shown(action: Action, version: int) -> dict[str, Any]:
 def _event(action: Action, version: int, context: Context) -> dict[str, Any]:
     """An action is one run, so it shows one event; its steps are in the workflow's history."""
     shown: dict[str, Any] = {
-        "event": f"compute__do_{action.action}",
+        "event": _EVENTS.get(action.action, f"compute__do_{action.action}"),
         "start_time": micros(action.started_at),
         "finish_time": micros(action.finished_at),
         "result": None if action.finished_at is None else "Error" if action.message else "Success",

@@ -1,6 +1,6 @@
-"""What a server has of the Network Service: addresses, interfaces, security groups.
+"""What a server has of the Network Service: addresses and security groups.
 
-Source: Compute API reference, "Servers IPs", "Port interfaces" and "Servers security groups".
+Source: Compute API reference, "Servers IPs" and "Servers security groups".
 """
 
 from typing import Any
@@ -9,14 +9,12 @@ from fastapi import APIRouter
 from sqlmodel import Session
 
 from api.compute.common import ReadableServer, surroundings_of
-from api.compute.microversion import Version
 from api.compute.views.server import addresses
 from api.deps import ServicesDep
 from infra.db import ports, security_groups
 from infra.db.network_rows import Selection
 from infra.domain.errors import NotFound
 from infra.domain.network import Port, SecurityGroup
-from infra.domain.server import Server
 
 router = APIRouter()
 
@@ -35,20 +33,6 @@ async def addresses_on(network: str, server: ReadableServer, found: ServicesDep)
     return {network: shown[network]}
 
 
-@router.get("/servers/{server_id}/os-interface")
-async def interfaces(server: ReadableServer, found: ServicesDep, version: Version) -> dict[str, Any]:
-    plugged = await found.db.read(_ports, server.id)
-    return {"interfaceAttachments": [_interface(port, server, version) for port in plugged]}
-
-
-@router.get("/servers/{server_id}/os-interface/{port_id}")
-async def interface(port_id: str, server: ReadableServer, found: ServicesDep, version: Version) -> dict[str, Any]:
-    for port in await found.db.read(_ports, server.id):
-        if port.id == port_id:
-            return {"interfaceAttachment": _interface(port, server, version)}
-    raise NotFound(f"Port id {port_id} could not be found on instance {server.id}.")
-
-
 @router.get("/servers/{server_id}/os-security-groups")
 async def groups(server: ReadableServer, found: ServicesDep) -> dict[str, Any]:
     return {"security_groups": [_group(group) for group in await found.db.read(_groups, server.id)]}
@@ -61,20 +45,6 @@ def _ports(session: Session, server_id: str) -> list[Port]:
 def _groups(session: Session, server_id: str) -> list[SecurityGroup]:
     ids = {group for port in _ports(session, server_id) for group in port.security_group_ids}
     return security_groups.find(session, Selection(filters={"id": tuple(sorted(ids))})) if ids else []
-
-
-def _interface(port: Port, server: Server, version: int) -> dict[str, Any]:
-    shown: dict[str, Any] = {
-        "port_id": port.id,
-        "net_id": port.network_id,
-        "mac_addr": port.mac_address,
-        "port_state": port.status,
-        "fixed_ips": [{"subnet_id": ip.subnet_id, "ip_address": ip.ip_address} for ip in port.fixed_ips],
-    }
-    if version >= 70:
-        tags = {entry.port_id: entry.tag for entry in server.networks}
-        shown["tag"] = tags.get(port.id)
-    return shown
 
 
 def _group(group: SecurityGroup) -> dict[str, Any]:

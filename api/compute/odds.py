@@ -28,12 +28,6 @@ async def password(server: OwnServer) -> dict[str, str]:
     return {"password": ""}
 
 
-@router.post("/servers/{server_id}/os-interface")
-@router.delete("/servers/{server_id}/os-interface/{port_id}")
-async def interfaces(server: ChangeableServer) -> None:
-    raise NotImplementedHere("Interfaces can not be attached or detached; name ports and networks at the boot.")
-
-
 @router.post("/servers/{server_id}/remote-consoles")
 async def remote_consoles(server: ChangeableServer) -> None:
     raise NotImplementedHere("Graphical and serial consoles are not available; the console log is.")

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
 
-from api import start
+from api import start_volume
 from api.auth import MemberDep
 from api.compute.common import ChangeableServer, NotImplementedHere, ReadableServer, empty
 from api.compute.microversion import Version
@@ -91,7 +91,7 @@ async def attach(
             delete_on_termination=asked.delete_on_termination,
         )
     else:
-        begun = await start.attach_volume(
+        begun = await start_volume.attach(
             found, context, server, volume.id, device=asked.device, delete_on_termination=asked.delete_on_termination
         )
         device = begun.device
@@ -129,7 +129,7 @@ async def detach(
             request_id=context.request_id,
         )
     else:
-        await start.detach_volume(found, context, server, volume_id)
+        await start_volume.detach(found, context, server, volume_id)
     return empty(202)
 
 

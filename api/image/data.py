@@ -4,6 +4,7 @@ An upload ends as an active image, or as a queued one of which nothing is kept.
 """
 
 import asyncio
+import hashlib
 import re
 import sys
 from collections.abc import AsyncIterator
@@ -20,6 +21,7 @@ from infra.db import images, storage_quotas
 from infra.db.types import now
 from infra.domain.errors import BadRequest, Conflict, Forbidden, KilonovaError, TooLarge, UnsupportedMediaType
 from infra.domain.image import Image
+from infra.domain.image_devices import has_devices
 from infra.image.store import StoredData
 
 OCTETS = "application/octet-stream"
@@ -27,6 +29,12 @@ NOT_DISKS = ("ova", "docker", "compressed")
 DRAIN_BYTES = 256 * 1024 * 1024
 DRAIN_SECONDS = 30.0
 ABANDONED_SECONDS = 60.0
+EMPTY = StoredData(
+    size=0,
+    checksum=hashlib.md5(usedforsecurity=False).hexdigest(),
+    sha512=hashlib.sha512().hexdigest(),
+    virtual_size=None,
+)
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
@@ -38,15 +46,25 @@ async def upload(services: Services, context: Context, image: Image, request: Re
         raise BadRequest("The properties disk_format and container_format must be set prior to uploading data.")
     if image.container_format in NOT_DISKS:
         raise BadRequest(f"Data in a container of the format {image.container_format} is not supported.")
+    length = request.headers.get("content-length")
+    if length == "0" and has_devices(image):
+        # It describes volumes, and has no data of its own.
+        await services.db.write(_activate, image.id, context.request_id, quota_of(services))
+        return
     stream = request.stream()
     try:
-        await _store(services, context, image, image.disk_format, stream, request.headers.get("content-length"))
+        await _store(services, context, image, image.disk_format, stream, length)
     except ClientDisconnect:
         raise BadRequest("The connection was closed before all data had come.") from None
     except KilonovaError:
         # Many clients read no answer before they have sent all.
         await _drain(stream)
         raise
+
+
+def _activate(session: Session, image_id: str, upload: str, quota: dict[str, int]) -> None:
+    images.begin_upload(session, image_id, upload, abandoned=False)
+    images.end_upload(session, image_id, upload, EMPTY, quota)
 
 
 async def _store(
@@ -112,7 +130,7 @@ def download(services: Services, context: Context, image: Image, range_header: s
     """
     if image.status == "deactivated" and not context.is_admin:
         raise Forbidden("The requested image has been deactivated. Image data download is forbidden.")
-    if image.status not in ("active", "deactivated") or image.size is None:
+    if image.status not in ("active", "deactivated") or not image.size:
         return Response(status_code=204)
     part = _range(range_header, image.size)
     headers = {"Accept-Ranges": "bytes"}

@@ -177,6 +177,8 @@ class Complete(_Lenient):
 
 
 class NewSnapshot(_Body):
+    id: Uuid | None = None
+    """From workers only, who make ids before the work."""
     volume_id: Id | None
     name: Name | None = None
     display_name: Name | None = None

@@ -1,4 +1,4 @@
-"""Snapshots (Block Storage API v3, "Snapshots"): full copies of volumes that no server writes to."""
+"""Snapshots (Block Storage API v3, "Snapshots"): full copies of volumes as they are at one moment."""
 
 import uuid
 from typing import Any
@@ -6,28 +6,24 @@ from typing import Any
 from fastapi import Body, FastAPI, Request, Response
 from sqlmodel import Session
 
-from api import start
+from api import start_volume
 from api.volume import query
 from api.volume.schemas import NewSnapshot, ResetStatus, VolumeChange
 from api.volume.views import snapshot_view
 from api.volume.volumes import follow_up
 from api.volume.wire import Call, ReadCall, WriteCall, check, links, page
-from infra.db import snapshots, volumes
+from infra.db import idempotency, snapshots, volumes
 from infra.db.types import now
 from infra.domain.errors import BadRequest, Unavailable
 from infra.domain.volume import Snapshot
+
+_WITHOUT_FORCE = 66
 
 
 def add_to(app: FastAPI) -> None:
     @app.post("/v3/snapshots", status_code=202)
     async def create(call: WriteCall, body: Any = Body()) -> dict[str, Any]:
-        snapshot = await call.services.db.write(_insert, call, check(NewSnapshot, body, "snapshot"))
-        try:
-            await start.work_on_volume(call.services, snapshot.id, "snapshot")
-        except Unavailable:
-            await call.services.db.write(snapshots.begin_delete, snapshot.id, force=True)
-            raise
-        return {"snapshot": snapshot_view(snapshot, call)}
+        return {"snapshot": snapshot_view(await _create(call, check(NewSnapshot, body, "snapshot")), call)}
 
     @app.get("/v3/snapshots")
     async def list_snapshots(call: ReadCall, request: Request) -> dict[str, Any]:
@@ -68,10 +64,27 @@ def add_to(app: FastAPI) -> None:
         return Response(status_code=202)
 
 
+async def _create(call: Call, new: NewSnapshot) -> Snapshot:
+    """Raises what refuses it; nothing is left then. What a worker asks for waits where Temporal is away."""
+    context = call.context
+    if new.id is not None and not context.is_service:
+        raise BadRequest("Additional properties are not allowed ('id' was unexpected).")
+    snapshot = await call.services.db.write(_insert, call, new)
+    if context.idempotency_key is not None:
+        await follow_up(call, snapshot.id, "snapshot")
+        return snapshot
+    try:
+        await start_volume.work_on(call.services, snapshot.id, "snapshot")
+    except Unavailable:
+        await call.services.db.write(snapshots.begin_delete, snapshot.id, force=True)
+        raise
+    return snapshot
+
+
 def _insert(session: Session, call: Call, new: NewSnapshot) -> Snapshot:
     volume = volumes.get(session, str(new.volume_id), call.project)
     snapshot = Snapshot(
-        id=str(uuid.uuid4()),
+        id=new.id or str(uuid.uuid4()),
         volume_id=volume.id,
         project_id=volume.project_id,
         user_id=call.context.user_id,
@@ -82,11 +95,25 @@ def _insert(session: Session, call: Call, new: NewSnapshot) -> Snapshot:
         metadata=new.metadata or {},
         created_at=now(),
     )
-    return snapshots.create(session, snapshot, call.quota)
+    key = call.context.idempotency_key
+    return snapshots.create(session, snapshot, call.quota, in_use=_also_in_use(call, new), key=key)
+
+
+def _also_in_use(call: Call, new: NewSnapshot) -> bool:
+    """Of a volume that a server has a snapshot is made by force, or from 3.66 on as of any other."""
+    if call.version < _WITHOUT_FORCE:
+        return new.force
+    if "force" in new.model_fields_set and not new.force:
+        raise BadRequest("Invalid input received: 'force' can only be true from microversion 3.66 on.")
+    return True
 
 
 async def _delete(call: Call, snapshot_id: str, *, force: bool = False) -> None:
-    await call.services.db.write(snapshots.begin_delete, snapshot_id, call.project, force=force)
+    key = call.context.idempotency_key
+    if key is not None:
+        # A worker has its way.
+        await call.services.db.write(idempotency.bury, key)
+    await call.services.db.write(snapshots.begin_delete, snapshot_id, call.project, force=force or key is not None)
     await follow_up(call, snapshot_id, "snapshot")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import Body, FastAPI, Request, Response
 from sqlmodel import Session
 
-from api import start
+from api import start_volume
 from api.volume import query
 from api.volume.schemas import NewVolume, VolumeChange
 from api.volume.sources import Source, source_of
@@ -82,7 +82,7 @@ async def create_volume(call: Call, new: NewVolume) -> Volume:
         raise BadRequest(f"Availability zone '{new.availability_zone}' is invalid.")
     volume = await services.db.write(_insert, call, new)
     try:
-        await start.work_on_volume(services, volume.id)
+        await start_volume.work_on(services, volume.id)
     except Unavailable:
         await services.db.write(volumes.begin_delete, volume.id, force=True)
         raise
@@ -130,7 +130,7 @@ async def delete_volume(call: Call, volume_id: str, *, force: bool = False) -> N
 async def follow_up(call: Call, resource_id: str, kind: str = "volume") -> None:
     """Have the data follow the row, which says what is to be done; where Temporal is away the sweeper starts it."""
     try:
-        await start.work_on_volume(call.services, resource_id, kind)
+        await start_volume.work_on(call.services, resource_id, kind)
     except Unavailable:
         log.warning("The work on %s %s starts later: Temporal does not answer.", kind, resource_id)
 

@@ -1,7 +1,7 @@
 """The door to a hypervisor: what a compute worker asks of it. Two stand behind it: libvirt and a fake.
 
 Every call is idempotent: it looks whether things are already so, then converges. ``destroy`` and
-``detach_disk`` take "not there" for success. Calls block; activities run them in threads.
+the detaches take "not there" for success. Calls block; activities run them in threads.
 """
 
 from collections.abc import Callable
@@ -126,6 +126,12 @@ class Driver(Protocol):
         Raises:
             HostRejected: soft, the guest did not let go in time.
         """
+        ...
+
+    def attach_interface(self, server_id: str, interface: Interface) -> None: ...
+
+    def detach_interface(self, server_id: str, port_id: str, *, timeout_seconds: float) -> None:
+        """As ``detach_disk``; a guest without this interface has let go of it."""
         ...
 
     def definition(self, server_id: str) -> str:

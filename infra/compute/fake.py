@@ -7,11 +7,12 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel
 
 from infra.compute import disks
-from infra.compute.driver import Disk, DomainState, Guest
+from infra.compute.driver import Disk, DomainState, Guest, Interface
 from infra.compute.libvirt.domain_xml import device_names
 from infra.domain.errors import HostRejected, NotFound
 from infra.domain.host import HostReport, Inventory
@@ -136,7 +137,7 @@ class FakeDriver:
             if not any(_same(known, disk.serial) for known in disks):
                 if any(known.device == disk.device for known in disks):
                     raise HostRejected(f"The hypervisor could not attach the disk: target {disk.device} is in use")
-                self._save_disks(domain, (*disks, disk))
+                self._save_guest(domain, disks=(*disks, disk))
         self.fault("attach_disk", "after")
 
     def detach_disk(self, server_id: str, serial: str, *, timeout_seconds: float) -> None:
@@ -144,8 +145,26 @@ class FakeDriver:
         with self._lock:
             domain = self._domains.get(server_id)
             if domain is not None:
-                self._save_disks(domain, tuple(disk for disk in domain.guest.disks if not _same(disk, serial)))
+                left = tuple(disk for disk in domain.guest.disks if not _same(disk, serial))
+                self._save_guest(domain, disks=left)
         self.fault("detach_disk", "after")
+
+    def attach_interface(self, server_id: str, interface: Interface) -> None:
+        self.fault("attach_interface", "before")
+        with self._lock:
+            domain = self._domain(server_id)
+            if all(known.port_id != interface.port_id for known in domain.guest.interfaces):
+                self._save_guest(domain, interfaces=(*domain.guest.interfaces, interface))
+        self.fault("attach_interface", "after")
+
+    def detach_interface(self, server_id: str, port_id: str, *, timeout_seconds: float) -> None:
+        self.fault("detach_interface", "before")
+        with self._lock:
+            domain = self._domains.get(server_id)
+            if domain is not None:
+                left = tuple(known for known in domain.guest.interfaces if known.port_id != port_id)
+                self._save_guest(domain, interfaces=left)
+        self.fault("detach_interface", "after")
 
     def definition(self, server_id: str) -> str:
         self.fault("definition", "before")
@@ -233,8 +252,8 @@ class FakeDriver:
             raise NotFound(f"Server {server_id} is not defined on this host")
         return domain
 
-    def _save_disks(self, domain: _Domain, disks: tuple[Disk, ...]) -> None:
-        self._save(domain.model_copy(update={"guest": domain.guest.model_copy(update={"disks": disks})}))
+    def _save_guest(self, domain: _Domain, **changes: Any) -> None:
+        self._save(domain.model_copy(update={"guest": domain.guest.model_copy(update=changes)}))
 
     def _save(self, domain: _Domain) -> None:
         self._domains[domain.guest.server_id] = domain

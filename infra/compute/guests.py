@@ -5,8 +5,6 @@
 the attempt, so that an undo that comes late removes what its own attempt made and nothing else.
 """
 
-import base64
-import binascii
 import os
 import re
 from collections.abc import Callable
@@ -17,7 +15,7 @@ from infra.compute import disks
 from infra.compute.driver import Disk, Guest, Interface
 from infra.compute.instance import BootSource, InstanceSpec, NicPlace, VolumePlace
 from infra.compute.metadata import GuestDisk, GuestKey, GuestMetadata
-from infra.domain.errors import BuildAborted
+from infra.domain.network import Nic
 
 GIB = 1024**3
 CONSOLE_BYTES = 100 * 1024
@@ -79,16 +77,7 @@ class GuestFiles:
             numa=spec.numa,
             pci=spec.pci,
             disks=tuple(attached),
-            interfaces=tuple(
-                Interface(
-                    port_id=place.nic.port_id,
-                    mac_address=place.nic.mac_address,
-                    bridge=place.bridge,
-                    tap=place.tap,
-                    mtu=place.nic.mtu,
-                )
-                for place in nics
-            ),
+            interfaces=tuple(interface(place) for place in nics),
             kernel=kernel.path if kernel else None,
             ramdisk=ramdisk.path if ramdisk else None,
             kernel_arguments=KERNEL_ARGUMENTS if kernel else None,
@@ -119,6 +108,16 @@ class GuestFiles:
                 continue
             return GuestMetadata.model_validate_json(data)
         return None
+
+    def tell_nics(self, server_id: str, attempt: int, port_id: str, nic: Nic | None) -> None:
+        """What the metadata service tells the guest of a port from now on; None: nothing."""
+        path = self._directory / server_id / f"guest.{attempt}.json"
+        try:
+            told = GuestMetadata.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return
+        nics = (*(one for one in told.nics if one.port_id != port_id), *((nic,) if nic is not None else ()))
+        disks.write_private(path, told.model_copy(update={"nics": nics}).model_dump_json().encode())
 
     def console(self, server_id: str, lines: int | None) -> str:
         """The end of the console log; empty where there is none yet."""
@@ -161,14 +160,6 @@ class GuestFiles:
         """Servers that have files here."""
         return {folder.name for folder in self._directory.iterdir() if folder.is_dir()}
 
-    @staticmethod
-    def decode_user_data(text: str) -> bytes:
-        """Raises BuildAborted if it isn't base64."""
-        try:
-            return base64.b64decode(text, validate=True)
-        except binascii.Error:
-            raise BuildAborted("The user data is not base64.", code=400) from None
-
     def attempts(self, server_id: str) -> set[int]:
         """Attempts at a server that have files here."""
         try:
@@ -208,6 +199,17 @@ class GuestFiles:
             taken.add(target)
             made.append(self.volume_disk(volume, target))
         return made
+
+
+def interface(place: NicPlace) -> Interface:
+    """Of a guest, for a port that is plugged here."""
+    return Interface(
+        port_id=place.nic.port_id,
+        mac_address=place.nic.mac_address,
+        bridge=place.bridge,
+        tap=place.tap,
+        mtu=place.nic.mtu,
+    )
 
 
 def _target(attached: list[Disk], volume: VolumePlace) -> str:

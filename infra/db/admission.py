@@ -156,6 +156,7 @@ def _block_devices(server_id: str, asked: Sequence[BlockDeviceRequest]) -> tuple
             source_type=device.source_type,
             destination_type="volume",
             image_id=device.id if device.source_type == "image" else None,
+            snapshot_id=device.id if device.source_type == "snapshot" else None,
             size_gb=device.size_gb,
             delete_on_termination=device.delete_on_termination,
             device_name=device.device_name,

@@ -58,8 +58,8 @@ def begin(
         Conflict: a verb holds the server, or its state does not allow it.
         BadRequest: the volume isn't available, or the device's name is not one of ``/dev/vdb`` to ``/dev/vdz``.
     """
-    server = _usable(session, server_id, "attach_volume")
-    _check_open(session, attachment_id)
+    server = usable(session, server_id, "attach_volume")
+    check_open(session, attachment_id)
     existing = {attachment.id: attachment for attachment in of_server(session, server_id)}
     if attachment_id in existing:
         return Reserved(host=str(server.host), attempt=server.attempt, device=str(existing[attachment_id].device))
@@ -88,7 +88,8 @@ def withdraw(session: Session, server_id: str, attachment_id: str) -> None:
     volume_attachments.let_go(session, attachment_id)
 
 
-def _check_open(session: Session, what: str) -> None:
+def check_open(session: Session, what: str) -> None:
+    """Raises Conflict for a request that was given up before it began."""
     if idempotency.is_buried(session, f"{what}/begin"):
         raise Conflict("The request was given up before it was admitted.", kind="AttemptClosed")
 
@@ -103,8 +104,8 @@ def begin_detach(
         Conflict: a verb holds the server, or its state does not allow it.
         Forbidden: the server boots from it.
     """
-    server = _usable(session, server_id, "detach_volume")
-    _check_open(session, f"{server_id}/{request_id}")
+    server = usable(session, server_id, "detach_volume")
+    check_open(session, f"{server_id}/{request_id}")
     attachment, volume = leaving(session, server, volume_id)
     volume.status, volume.updated_at = "detaching", now()
     session.add(volume)
@@ -160,15 +161,25 @@ def _hold(session: Session, attachment_id: str, request_id: str) -> None:
     session.add(row)
 
 
-def _usable(session: Session, server_id: str, what: str) -> Server:
-    # Locked: two attachments at once must not get the same device.
+def usable(session: Session, server_id: str, what: str) -> Server:
+    """The server, locked: two attachments at once must not get the same device.
+
+    Raises:
+        NotFound: there is none.
+        Conflict: a verb holds it, or its state does not allow ``what``.
+    """
     servers.lock(session, server_id)
     server = servers.get(session, server_id)
-    if server.task_state is not None:
-        raise Conflict(f"Cannot '{what}' instance {server_id} while it is in task_state {server.task_state}")
-    if server.vm_state not in ATTACHABLE or server.host is None:
-        raise Conflict(f"Cannot '{what}' instance {server_id} while it is in vm_state {server.vm_state}")
+    check_state(server, what)
     return server
+
+
+def check_state(server: Server, what: str) -> None:
+    """Raises Conflict if a verb holds the server, or its state does not allow ``what``."""
+    if server.task_state is not None:
+        raise Conflict(f"Cannot '{what}' instance {server.id} while it is in task_state {server.task_state}")
+    if server.vm_state not in ATTACHABLE or server.host is None:
+        raise Conflict(f"Cannot '{what}' instance {server.id} while it is in vm_state {server.vm_state}")
 
 
 def free_device(asked: str | None, taken: set[str | None], config_drive: bool) -> str:

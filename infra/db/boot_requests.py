@@ -18,15 +18,17 @@ from infra.db import (
     networks,
     ports,
     security_groups,
+    snapshots,
     subnets,
     volumes,
 )
 from infra.db.tables.network import AddressRow, SubnetRow
-from infra.domain import boot_rules, extra_specs
+from infra.domain import boot_rules, extra_specs, image_devices
 from infra.domain.boot import BlockDeviceRequest, NetworkRequest, ServerSpec
 from infra.domain.errors import BadRequest, Conflict, Forbidden, NotFound
 from infra.domain.flavor import Flavor
 from infra.domain.image import Image
+from infra.domain.network import Network
 from infra.domain.pci import PciAlias
 
 T = TypeVar("T")
@@ -77,6 +79,8 @@ def resolve(session: Session, request: Request) -> Resolved:
             raise BadRequest("Invalid key_name provided.") from None
     block_devices, image_id = _boot_order(spec)
     image = _refused(lambda: images.get(session, image_id, request.project_id)) if image_id else None
+    if image is not None and image_devices.has_devices(image):
+        block_devices, image = _devices_of_image(image, flavor, block_devices)
     extra_specs.check(flavor, image, request.pci_aliases)
     if image is not None:
         boot_rules.check_image(image, flavor)
@@ -123,6 +127,23 @@ def _boot_order(spec: ServerSpec) -> tuple[tuple[BlockDeviceRequest, ...], str |
     return tuple(volumes_asked), image_id
 
 
+def _devices_of_image(
+    image: Image, flavor: Flavor, asked: tuple[BlockDeviceRequest, ...]
+) -> tuple[tuple[BlockDeviceRequest, ...], Image | None]:
+    """The volumes of a server whose image describes some; the image is no root disk where one of them boots."""
+    found = image_devices.merged(image_devices.devices_of(image), asked)
+    places = sorted(device.boot_index for device in found if device.boot_index is not None and device.boot_index >= 0)
+    if 0 not in places:
+        return tuple(found), image
+    if places != list(range(len(places))):
+        raise BadRequest("Block Device Mapping is Invalid: two devices claim the same place in the boot order.")
+    if image.status != "active":
+        raise BadRequest(f"Image {image.id} is not active.")
+    if flavor.ram_mb < image.min_ram:
+        raise BadRequest("Flavor's memory is too small for requested image.")
+    return tuple(found), None
+
+
 def _check_boot_parts(session: Session, request: Request, image: Image) -> None:
     for name in ("kernel_id", "ramdisk_id"):
         part = image.properties.get(name)
@@ -144,13 +165,15 @@ def _check_block_device(session: Session, request: Request, flavor: Flavor, devi
             raise BadRequest("Block Device Mapping is Invalid: the volume made from an image needs a size.")
         image = _refused(lambda: images.get(session, str(device.id), request.project_id))
         boot_rules.check_image(image, flavor, root_gb=device.size_gb)
-    elif device.source_type == "blank":
+    elif device.source_type == "snapshot":
+        snapshot = _refused(lambda: snapshots.get(session, str(device.id), request.project_id))
+        origin = _refused(lambda: volumes.get(session, snapshot.volume_id))
+        boot_rules.check_snapshot(snapshot, origin, device.size_gb, boots=boots)
+    else:
         if not device.size_gb:
             raise BadRequest("Block Device Mapping is Invalid: a blank volume needs a size.")
         if boots:
             raise BadRequest("Block Device Mapping is Invalid: a blank volume can't be booted from.")
-    else:
-        raise BadRequest(f"Block devices from a {device.source_type} are not supported.")
 
 
 def _check_place(session: Session, request: Request) -> None:
@@ -184,15 +207,25 @@ def _network(session: Session, request: Request, entry: NetworkRequest) -> Netwo
     network = _refused(lambda: networks.get_bare(session, str(entry.network_id)))
     if not (request.is_admin or network.shared or network.project_id == request.project_id or network.external):
         raise BadRequest(f"Network {entry.network_id} could not be found.", kind="NetworkNotFound")
+    if entry.fixed_ip is not None and len(request.server_ids) > 1:
+        raise BadRequest("A fixed address can't be given to several servers.")
+    check_room(session, network, entry.fixed_ip)
+    return entry
+
+
+def check_room(session: Session, network: Network, fixed_ip: str | None) -> None:
+    """Whether a port can be made on a network, with an address that is asked for.
+
+    Raises:
+        BadRequest: it has no subnet, or none that holds the address.
+        Conflict: the address is in use.
+    """
     found = subnets.of_network(session, network.id)
     boot_rules.check_network(network, found)
-    if entry.fixed_ip is not None:
-        if len(request.server_ids) > 1:
-            raise BadRequest("A fixed address can't be given to several servers.")
-        boot_rules.check_fixed_ip(entry.fixed_ip, network.id, found)
-        if _address_taken(session, network.id, entry.fixed_ip):
-            raise Conflict(f"Fixed IP address {entry.fixed_ip} is already in use on network {network.id}.")
-    return entry
+    if fixed_ip is not None:
+        boot_rules.check_fixed_ip(fixed_ip, network.id, found)
+        if _address_taken(session, network.id, fixed_ip):
+            raise Conflict(f"Fixed IP address {fixed_ip} is already in use on network {network.id}.")
 
 
 def _address_taken(session: Session, network_id: str, address: str) -> bool:

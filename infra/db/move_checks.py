@@ -2,7 +2,7 @@
 
 from sqlmodel import Session, col, select
 
-from infra.db import debts, hosts, idempotency, servers
+from infra.db import debts, hosts, idempotency, interfaces, servers
 from infra.db.tables.volume import AttachmentRow
 from infra.domain.errors import BadRequest, Conflict, NotFound
 from infra.domain.server import Server
@@ -51,8 +51,10 @@ def check_evacuation(session: Session, server: Server, to_host: str | None, sile
         raise BadRequest(f"Compute service of {server.host} is still in use.")
 
 
-def check_volumes_at_rest(session: Session, server: Server, kind: str) -> None:
-    """Raises Conflict while one comes or goes."""
+def check_devices_at_rest(session: Session, server: Server, kind: str) -> None:
+    """Raises Conflict while a volume or an interface comes or goes."""
     query = select(AttachmentRow).where(col(AttachmentRow.server_id) == server.id)
     if any(row.op is not None or row.status != "attached" for row in session.exec(query)):
         raise Conflict(f"Cannot '{kind}' instance {server.id} while a volume of it is being attached or detached")
+    if interfaces.of_server(session, server.id):
+        raise Conflict(f"Cannot '{kind}' instance {server.id} while an interface of it is being attached or detached")

@@ -91,7 +91,7 @@ def begin(session: Session, request: MoveRequest) -> Server:
         return server
     if request.kind is MoveKind.EVACUATE:
         move_checks.check_evacuation(session, server, request.host, request.silent_since)
-    move_checks.check_volumes_at_rest(session, server, request.kind)
+    move_checks.check_devices_at_rest(session, server, request.kind)
     move_checks.check_alone(session, server)
     flavor, rebuilt = move_requests.resolve(
         session, server, request.kind, request.flavor_id, request.rebuild, request.pci_aliases

@@ -13,7 +13,7 @@ from infra.db import idempotency, networks, ports, subnets
 from infra.db.network_rows import touch
 from infra.db.tables.network import PortRow
 from infra.domain.errors import Conflict
-from infra.domain.keys import port_key
+from infra.domain.keys import is_of_attachment, port_key
 from infra.domain.network import NetworkQuota, NewPort, Nic, NicAddress, Port, Subnet
 
 _UNBOUND: dict[str, Any] = {"device_id": "", "device_owner": "", "host": "", "binding_profile": {}, "status": "DOWN"}
@@ -133,6 +133,8 @@ def _address(ip_address: str, subnet: Subnet, dhcp_ip: str | None) -> NicAddress
 
 
 def _superseded(bound_by: str, key: str) -> bool:
-    """True if a later attempt for the same server holds what ``key`` is about."""
+    """True if a later attempt for the same server, or another attachment in it, holds what ``key`` is about."""
     holder, asking = idempotency.attempt_of(bound_by), idempotency.attempt_of(key)
+    if holder == asking:
+        return is_of_attachment(bound_by) and bound_by != key
     return holder[0] == asking[0] and holder[1] > asking[1]

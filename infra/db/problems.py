@@ -5,8 +5,9 @@ from datetime import timedelta
 from pydantic import BaseModel, ConfigDict
 from sqlmodel import Session
 
-from infra.db import debts, repairs, servers, unmended
+from infra.db import debts, interfaces, repairs, servers, unmended
 from infra.db.debts import Debt
+from infra.db.interfaces import InterfaceChange
 from infra.db.repairs import HeldAttachment, HeldServer
 from infra.db.types import now
 from infra.db.unmended import Unmended
@@ -23,6 +24,7 @@ class Problems(BaseModel):
     debts: tuple[Debt, ...]
     servers: tuple[HeldServer, ...]
     attachments: tuple[HeldAttachment, ...]
+    interfaces: tuple[InterfaceChange, ...]
     drift: tuple[Unmended, ...]
 
 
@@ -35,5 +37,6 @@ def find(session: Session, held: timedelta = LONG) -> Problems:
         debts=tuple(debts.owed(session)),
         servers=tuple(repairs.held_servers(session, before)),
         attachments=tuple(repairs.held_attachments(session, before)),
+        interfaces=tuple(interfaces.held(session, before)),
         drift=tuple(unmended.everywhere(session)),
     )

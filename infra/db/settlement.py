@@ -6,7 +6,18 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from sqlmodel import Session, col, select
 
-from infra.db import attachments, claims, debts, hosts, port_bindings, ports, servers, volume_attachments, volumes
+from infra.db import (
+    attachments,
+    claims,
+    debts,
+    hosts,
+    interfaces,
+    port_bindings,
+    ports,
+    servers,
+    volume_attachments,
+    volumes,
+)
 from infra.db.tables.network import NetworkRow, PortRow
 from infra.domain.errors import BadRequest, NotFound
 from infra.domain.server import Server, VmState
@@ -123,6 +134,7 @@ def release_all(session: Session, server_id: str) -> None:
     owing = {debt.host for debt in debts.owed(session, server_id=server_id)}
     bound = ports.of_devices(session, [server_id])[server_id]
     free_ports(session, server, [port.id for port in bound if port.host not in owing])
+    interfaces.forget(session, server_id, owing)
     for attachment in attachments.of_server(session, server_id):
         if attachment.host is not None and attachment.host not in owing:
             volume_attachments.let_go(session, attachment.id)

@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
 from sqlmodel import Session, col, select
 
-from infra.db import storage_quotas, volume_usage, volumes
+from infra.db import idempotency, storage_quotas, volume_usage, volumes
 from infra.db.tables.volume import SnapshotRow, VolumeRow
 from infra.db.types import now
 from infra.domain.errors import BadRequest, NotFound, TooLarge
@@ -15,18 +16,42 @@ PENDING = ("creating", "deleting")
 _DELETABLE = ("available", "error", "error_deleting")
 
 
-def create(session: Session, snapshot: Snapshot, quota: dict[str, int]) -> Snapshot:
-    """Insert the row (``creating``) of a snapshot of an available volume, within the project's quota.
+class Writer(BaseModel):
+    """The guest that has a snapshot's volume while it is made."""
+
+    model_config = ConfigDict(frozen=True)
+
+    server_id: str
+    host: str
+    attempt: int
+    device: str
+    """In the guest: ``vdb``."""
+
+
+def create(
+    session: Session, snapshot: Snapshot, quota: dict[str, int], *, in_use: bool = False, key: str | None = None
+) -> Snapshot:
+    """Insert the row (``creating``) of a snapshot, within the project's quota.
+
+    Args:
+        in_use: also of a volume that a server has.
+        key: idempotency key; a repeat answers with the first one's snapshot.
 
     Raises:
         BadRequest: the volume is not available.
         TooLarge: the quota does not allow it.
+        Conflict: the key was buried.
     """
+    earlier = idempotency.first_use(session, key, snapshot.id) if key is not None else None
+    if earlier is not None:
+        return get(session, earlier)
     limits = storage_quotas.lock(session, "volume", snapshot.project_id, quota)
     volume = volumes.existing(session, snapshot.volume_id, lock=True)
-    if volume.status != "available":
+    allowed = ("available", "in-use") if in_use else ("available",)
+    if volume.status not in allowed:
         raise BadRequest(
-            f"Invalid volume: Volume {volume.id} status must be available, but current status is: {volume.status}."
+            f"Invalid volume: Volume {volume.id} status must be {' or '.join(allowed)}, but current status is: "
+            f"{volume.status}."
         )
     used = volume_usage.usage(session, snapshot.project_id)
     if 0 <= limits["snapshots"] < used["snapshots"] + 1:
@@ -127,6 +152,18 @@ def work(session: Session, snapshot_id: str) -> volumes.Work | None:
         source_id=row.volume_id,
         source_format="qcow2",
     )
+
+
+def writer(session: Session, snapshot_id: str) -> Writer | None:
+    """The guest whose host has to make the copy; None: nobody writes to the volume."""
+    row = session.get(SnapshotRow, snapshot_id)
+    for one in volumes.attachments_on(session, row.volume_id) if row is not None else ():
+        # What is attached by somebody else's hand is on no host of ours.
+        if one.status == "attached" and one.host is not None and one.device is not None:
+            return Writer(
+                server_id=one.server_id, host=one.host, attempt=one.attempt, device=one.device.removeprefix("/dev/")
+            )
+    return None
 
 
 def pending(session: Session) -> list[str]:

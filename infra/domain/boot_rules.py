@@ -12,7 +12,7 @@ from infra.domain.flavor import Flavor
 from infra.domain.image import BOOTABLE_FORMATS, Image
 from infra.domain.network import Network, Port, Subnet
 from infra.domain.quota import Quota, Usage
-from infra.domain.volume import Volume
+from infra.domain.volume import Snapshot, Volume
 
 GIB = 1024**3
 
@@ -56,6 +56,24 @@ def check_volume(volume: Volume, *, boots: bool) -> None:
         )
     if boots and not volume.bootable:
         raise BadRequest(f"Block Device {volume.id} is not bootable.")
+
+
+def check_snapshot(snapshot: Snapshot, origin: Volume, size_gb: int | None, *, boots: bool) -> None:
+    """A snapshot that a volume of a server is to be made from.
+
+    Args:
+        origin: the volume that it was made of.
+        size_gb: the new volume's; None: the snapshot's own.
+
+    Raises:
+        BadRequest: it is not ready, does not fit, or is to boot and can't.
+    """
+    if snapshot.status != "available":
+        raise BadRequest(f"Block Device Mapping is Invalid: snapshot {snapshot.id} is {snapshot.status}.")
+    if size_gb is not None and size_gb < snapshot.size_gb:
+        raise BadRequest(f"Block Device Mapping is Invalid: snapshot {snapshot.id} has {snapshot.size_gb} GB.")
+    if boots and not origin.bootable:
+        raise BadRequest(f"Block Device {snapshot.id} is not bootable.")
 
 
 def check_port(port: Port) -> None:

@@ -142,6 +142,8 @@ class RequestedNetwork(BaseModel):
     """False: the user's own port, which is detached and kept when the server goes."""
     fixed_ip: str | None = None
     tag: str | None = None
+    attachment_id: str | None = None
+    """Of an interface that came after the boot: it is what hosts and services know this one of several tries by."""
 
 
 class BlockDevice(BaseModel):
@@ -155,6 +157,7 @@ class BlockDevice(BaseModel):
     """``volume``, ``image`` (a new volume from an image), ``blank`` or ``snapshot``; ``local`` for the root disk."""
     destination_type: str = "volume"
     image_id: str | None = None
+    snapshot_id: str | None = None
     size_gb: int | None = None
     delete_on_termination: bool = False
     device_name: str | None = None

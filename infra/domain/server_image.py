@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 
 from infra.domain.errors import BadRequest
 from infra.domain.image import Image
+from infra.domain.image_devices import MAPPING
 from infra.domain.server import Server
 
 SNAPSHOT = "snapshot"
@@ -21,6 +22,8 @@ _OWN_FIELDS = frozenset(
     }
 )
 """What may be set at the top level of an image and is no property; what may not, the Image Service refuses."""
+_FACTS = frozenset({"image_id", "image_name", "checksum", "size", "root_device_name", "bdm_v2", MAPPING})
+"""What a volume keeps of its image that is no property of it, or that each image has of its own."""
 _NOT_INHERITED = ("cache_in_nova", "bittorrent")
 _NOT_INHERITED_PREFIXES = ("img_signature", "os_glance")
 
@@ -80,6 +83,28 @@ def image_fields(
         "container_format": "bare",
         "min_disk": max(server.flavor.disk_gb, base.min_disk if base else 0),
         "min_ram": base.min_ram if base else 0,
+    }
+
+
+def volume_image_fields(
+    server: Server, facts: dict[str, str], *, name: str, user_id: str, metadata: dict[str, str]
+) -> dict[str, Any]:
+    """As ``image_fields``, of a server on volumes: an image that describes them, without data; ``devices`` are added
+    when their snapshots are known.
+
+    Args:
+        facts: what the volume that boots keeps of the image that it was made from.
+    """
+    inherited = {
+        key: value for key, value in facts.items() if key not in _FACTS | _OWN_FIELDS and _is_inherited(key, value)
+    }
+    return {
+        **inherited,
+        **image_fields(server, None, name=name, user_id=user_id, image_type=SNAPSHOT, metadata=metadata),
+        "root_device_name": server.root_device_name,
+        "bdm_v2": "True",
+        "min_disk": int(facts.get("min_disk", 0)),
+        "min_ram": int(facts.get("min_ram", 0)),
     }
 
 

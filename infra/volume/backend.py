@@ -44,6 +44,19 @@ class VolumeBackend(Protocol):
         """
         ...
 
+    def incoming(self, volume_id: str) -> Path:
+        """What the names of files begin with that hosts may write a volume's data to, for ``take_in``."""
+        ...
+
+    def take_in(self, volume_id: str, path: Path) -> None:
+        """Make the volume of a whole file that a host wrote, which is gone then; a repeat finds it made.
+
+        Raises:
+            Fenced: the volume was deleted before.
+            Unavailable: the file is not there.
+        """
+        ...
+
     def delete(self, volume_id: str) -> None: ...
 
     def extend(self, volume_id: str, size_gb: int) -> None:

@@ -37,6 +37,14 @@ class FakeBackend:
             return self.sizes[source.stem] * GIB
         return source.stat().st_size if source.exists() else 0
 
+    def incoming(self, volume_id: str) -> Path:
+        return Path("/volumes/incoming") / volume_id
+
+    def take_in(self, volume_id: str, path: Path) -> None:
+        if volume_id in self.closed:
+            raise Fenced(f"The volume {volume_id} was deleted before its data was made.")
+        self.sizes.setdefault(volume_id, 1)
+
     def delete(self, volume_id: str) -> None:
         self.closed[volume_id] = time.time()
         self.sizes.pop(volume_id, None)

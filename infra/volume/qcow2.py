@@ -2,6 +2,7 @@
 
 Each volume has a lock, so that calls that meet wait for each other. A deleted volume leaves an empty file in
 ``closed/``: a creation that arrives after its undo is refused (``Fenced``), instead of leaving data that nobody knows.
+What hosts copy of a guest's disk they write to ``incoming/``.
 """
 
 import fcntl
@@ -24,6 +25,8 @@ FORMAT = "qcow2"
 SOURCE_FORMATS = {"qcow2": "qcow2", "raw": "raw", "ami": "raw", "iso": "raw"}
 """Formats of the Image Service that a volume can be made from, and QEMU's names of them."""
 LOCK_SECONDS = 60.0
+INCOMING_SECONDS = 24 * 3600.0
+"""For so long nobody writes to a file and means to go on."""
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -34,7 +37,8 @@ class Qcow2Backend:
         self._directory = directory
         self._locks = directory / "locks"
         self._closed = directory / "closed"
-        for folder in (directory, self._locks, self._closed):
+        self._incoming = directory / "incoming"
+        for folder in (directory, self._locks, self._closed, self._incoming):
             folder.mkdir(mode=0o755, parents=True, exist_ok=True)
 
     def create(
@@ -60,6 +64,20 @@ class Qcow2Backend:
                 _publish(partial, path)
             finally:
                 partial.unlink(missing_ok=True)
+
+    def incoming(self, volume_id: str) -> Path:
+        return self._incoming / self._path(volume_id).stem
+
+    def take_in(self, volume_id: str, path: Path) -> None:
+        whole = self._path(volume_id)
+        with self._locked(volume_id):
+            if (self._closed / volume_id).exists():
+                raise Fenced(f"The volume {volume_id} was deleted before its data was made.")
+            if whole.exists():
+                return
+            if not path.exists():
+                raise Unavailable(f"There is no data for volume {volume_id} yet.")
+            _publish(path, whole)
 
     def delete(self, volume_id: str) -> None:
         path = self._path(volume_id)
@@ -96,6 +114,9 @@ class Qcow2Backend:
                 if _touched(fence) <= before:
                     fence.unlink()
                     (self._locks / fence.name).unlink(missing_ok=True)
+        # Of hosts that died while they wrote it, or before they were told to remove it.
+        for file in [file for file in self._incoming.iterdir() if _touched(file) <= time.time() - INCOMING_SECONDS]:
+            file.unlink(missing_ok=True)
 
     def _path(self, volume_id: str) -> Path:
         if not _ID.fullmatch(volume_id):

@@ -10,7 +10,7 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from api import start
+from api import start_volume
 from api.deps import Services
 from api.image.routes import build as image
 from api.network.routes import build as network
@@ -333,7 +333,7 @@ async def test_one_of_several_wins(cloud: Cloud, name: str, monkeypatch: pytest.
     async def nobody(*_: Any) -> None:
         return
 
-    monkeypatch.setattr(start, "work_on_volume", nobody)
+    monkeypatch.setattr(start_volume, "work_on", nobody)
     verb, codes, states = VERBS[name], [], []
     for times in (AT_ONCE, 1):
         project = uuid.uuid4().hex

@@ -30,8 +30,6 @@ STEPS = [step for owner in OWNERS for step in steps(owner)]
 PROVED_ELSEWHERE = {
     # A transaction, and children that have a scenario.
     "BootServers": "tests/saga/test_other_runs.py::test_several_servers_by_one_request",
-    # Data that converges to its row.
-    "VolumeWork": "tests/saga/test_other_runs.py::test_volumes_get_and_lose_their_data",
     # Only reads: nothing can be left behind.
     "ReadConsole": "tests/saga/test_other_runs.py::test_the_console_is_read_on_its_host",
 }

@@ -57,6 +57,7 @@ def test_an_unknown_server_has_no_state_and_can_be_destroyed(driver: Driver, mak
     assert driver.state(server) is None
     driver.destroy(server)
     driver.detach_disk(server, "a volume", timeout_seconds=1)
+    driver.detach_interface(server, "a port", timeout_seconds=1)
 
 
 @pytest.mark.parametrize(

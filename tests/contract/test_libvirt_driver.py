@@ -124,6 +124,30 @@ def test_a_living_guest_lets_go_of_a_disk(libvirt_driver: LibvirtDriver, living:
         subprocess.run(["qemu-io", "-c", "quit", disk.path], check=True, capture_output=True)
 
 
+def test_a_living_guest_gets_an_interface_and_lets_go_of_it(libvirt_driver: LibvirtDriver, living: GuestMaker) -> None:
+    first, second = living.interface(), living.interface()
+    guest = living(interfaces=(first,))
+    tap = Path("/sys/class/net") / second.tap
+    boot(libvirt_driver, guest)
+    for _ in range(2):
+        libvirt_driver.attach_interface(guest.server_id, second)
+        libvirt_driver.attach_interface(guest.server_id, second)
+        assert (tap / "master").resolve().name == living.bridge
+        libvirt_driver.detach_interface(guest.server_id, second.port_id, timeout_seconds=60)
+        assert not tap.exists()
+    # It stays through a stop, and goes while the guest is off; the last one goes as any other.
+    libvirt_driver.attach_interface(guest.server_id, second)
+    libvirt_driver.stop(guest.server_id, grace_seconds=0)
+    libvirt_driver.start(guest.server_id)
+    assert tap.exists()
+    libvirt_driver.stop(guest.server_id, grace_seconds=0)
+    for one in (first, second, second):
+        libvirt_driver.detach_interface(guest.server_id, one.port_id, timeout_seconds=1)
+    libvirt_driver.start(guest.server_id)
+    assert not tap.exists()
+    assert "<interface" not in libvirt_driver.definition(guest.server_id)
+
+
 def test_a_guest_that_keeps_a_disk_is_reported_softly(libvirt_driver: LibvirtDriver, make: GuestMaker) -> None:
     guest = make()
     libvirt_driver.define(guest)

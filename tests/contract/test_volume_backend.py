@@ -1,6 +1,7 @@
 """What every volume backend does, QCOW2 files or memory."""
 
 import json
+import os
 import subprocess
 import threading
 import uuid
@@ -63,6 +64,28 @@ def test_a_deletion_is_known_for_as_long_as_a_creation_may_come(backend: VolumeB
     backend.create(volume_id, 1)
     backend.forget(0)
     assert backend.volumes() == [volume_id]
+
+
+def test_what_a_host_wrote_is_taken_in_once(files: Qcow2Backend, volume_id: str) -> None:
+    files.create(volume_id, 1)
+    made, dead = str(uuid.uuid4()), str(uuid.uuid4())
+    for snapshot_id in (made, dead):
+        subprocess.run(["cp", files.connection(volume_id).path, f"{files.incoming(snapshot_id)}.1"], check=True)
+    for _ in range(2):
+        files.take_in(made, Path(f"{files.incoming(made)}.1"))
+    assert files.volumes() == sorted([volume_id, made])
+    with pytest.raises(Unavailable):
+        files.take_in(dead, Path(f"{files.incoming(dead)}.2"))
+    files.delete(dead)
+    with pytest.raises(Fenced):
+        files.take_in(dead, Path(f"{files.incoming(dead)}.1"))
+    # Whoever wrote it has not removed it for a day.
+    left = Path(f"{files.incoming(dead)}.1")
+    files.forget(0)
+    assert left.exists()
+    os.utime(left, (0, 0))
+    files.forget(0)
+    assert not left.exists()
 
 
 def test_what_is_forgotten_leaves_no_file(files: Qcow2Backend, volume_id: str, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ _TABLES = (
     "ports",
     "port_addresses",
     "port_security_groups",
+    "interface_changes",
     "volume_attachments",
     "server_user_data",
     "debts",

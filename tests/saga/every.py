@@ -1,5 +1,12 @@
 """All scenarios there are."""
 
-from tests.saga import moves, scenarios, shelves
+from tests.saga import images_on_volumes, interfaces, moves, scenarios, shelves, snapshots
 
-SCENARIOS = (*scenarios.SCENARIOS, *moves.SCENARIOS, *shelves.SCENARIOS)
+SCENARIOS = (
+    *scenarios.SCENARIOS,
+    *moves.SCENARIOS,
+    *shelves.SCENARIOS,
+    *interfaces.SCENARIOS,
+    *snapshots.SCENARIOS,
+    *images_on_volumes.SCENARIOS,
+)

@@ -294,9 +294,12 @@ def fails_meanwhile(event: Callable[[], Awaitable[Any]]) -> Act:
 
 
 def until_told(event: Callable[[], Awaitable[Any]], tasks: list[asyncio.Task[Any]]) -> Act:
-    """At the first call ``event`` begins, and the step hangs until it is told to stop."""
+    """At the first call ``event`` begins, and the step hangs until it is told to stop; what has no heartbeats is never
+    told, and goes on."""
 
     async def act(n: int, call: Call) -> Any:
+        if n == 1 and activity.info().heartbeat_timeout is None:
+            return await meanwhile(event, tasks)(n, call)
         if n == 1:
             tasks.append(asyncio.ensure_future(event()))
             # Not ``wait_for_cancelled``, which activities in threads do not have.

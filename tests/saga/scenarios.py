@@ -53,7 +53,6 @@ class Scenario:
     forward_only: frozenset[str] = frozenset()
     """Steps after which there is no way back: they are tried until they succeed."""
     local: frozenset[str] = frozenset()
-    """Steps that nothing tells to stop: local activities, and those without heartbeats."""
     bare: frozenset[str] = frozenset()
     """Steps at which there is nothing to undo: nothing was done yet, or what was done stays."""
     deletable: bool = True
@@ -61,6 +60,8 @@ class Scenario:
     """Nothing tells its steps to stop: a cancel or a delete waits for its end."""
     apart: bool = False
     """In a world of its own, one case after the other: what its run does is not one project's."""
+    waits: frozenset[str] = frozenset()
+    """Steps that are asked again, as often as it takes, until something is there."""
     undoes: bool = False
     """Whether what was done is taken back when a step fails, and not only the row let go of."""
     gone: Check = gone
@@ -453,7 +454,7 @@ IMAGE = Scenario(
     undoes=True,
     admission=frozenset({"records.begin_verb", "images.reserve"}),
     forward_only=frozenset({"records.end_verb"}),
-    local=frozenset({"records.begin_verb", "images.reserve", "records.end_verb"}),
+    local=frozenset({"records.begin_verb", "records.end_verb"}),
     bare=frozenset({"hypervisor.drop_copy"}),
 )
 

@@ -198,7 +198,7 @@ SHELVE = Scenario(
     undoes=True,
     admission=frozenset({"records.begin_verb", "images.reserve"}),
     forward_only=frozenset({"shelving.shelve", "hypervisor.drop_copy"}),
-    local=frozenset({"records.begin_verb", "images.reserve"}),
+    local=frozenset({"records.begin_verb"}),
 )
 
 

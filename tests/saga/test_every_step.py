@@ -91,6 +91,7 @@ async def test_scenario_names_every_step(scenario: Scenario, cloud: World, apart
         await world.settled(place)
         key = (scenario.workflow_id(place), scenario.workflow)
         taken = Counter(step for id, kind, step in world.faults.ran[since:] if (id, kind) == key)
+        taken |= Counter(dict.fromkeys(scenario.waits & taken.keys(), 1000))
         await scenario.done(world, place, before)
         return taken
 

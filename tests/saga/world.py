@@ -86,6 +86,14 @@ class FileVolumes(FakeBackend):
         super().delete(volume_id)
         (self._directory / volume_id).unlink(missing_ok=True)
 
+    def incoming(self, volume_id: str) -> Path:
+        return self._directory / volume_id
+
+    def take_in(self, volume_id: str, path: Path) -> None:
+        super().take_in(volume_id, path)
+        if path.exists():
+            path.rename(self._directory / volume_id)
+
     def connection(self, volume_id: str) -> Connection:
         return Connection(volume_id=volume_id, path=self._directory / volume_id, format="qcow2")
 
@@ -122,6 +130,16 @@ class Place:
     @property
     def workflow_id(self) -> str:
         return f"server/{self.server_id}"
+
+    @property
+    def port_id(self) -> str:
+        """Of a port of the user's own, where there is one."""
+        return str(uuid.uuid5(uuid.UUID(self.network_id), "port"))
+
+    @property
+    def snapshot_id(self) -> str:
+        """Of a snapshot of its volume, where there is one."""
+        return str(uuid.uuid5(uuid.UUID(self.volume_id), "snapshot"))
 
 
 class World:
@@ -376,7 +394,9 @@ class World:
         return (
             place.workflow_id,
             f"{place.workflow_id}/volume/{place.volume_id}",
+            f"{place.workflow_id}/interface/{place.port_id}",
             f"volume/{place.volume_id}",
+            f"snapshot/{place.snapshot_id}",
         )
 
     async def open_runs(self, place: Place) -> list[str]:

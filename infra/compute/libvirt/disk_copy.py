@@ -36,8 +36,11 @@ def copy(domain: libvirt.virDomain, device: str, target: Path, heartbeat: Heartb
         if domain.isActive():
             _back_up(domain, device, target, heartbeat)
         else:
+            written = Path(source).stat().st_mtime_ns
             # Without locks (-U): what a killed worker left running does not keep the guest from its start.
             conversion.run(["convert", "-U", "-f", disk_format, "-O", "qcow2", source, str(target)], heartbeat)
+            if Path(source).stat().st_mtime_ns != written:
+                raise Unavailable("The copy of the disk broke off: the guest was started.")
     except BaseException as error:
         stop(domain, target)
         target.unlink(missing_ok=True)
@@ -81,6 +84,10 @@ def _check_room(source: str, disk_format: str, target: Path) -> None:
 
 
 def _back_up(domain: libvirt.virDomain, device: str, target: Path, heartbeat: Heartbeat) -> None:
+    # What a worker that was killed has left: a domain has one job at a time.
+    while _running_to(domain) is not None:
+        heartbeat()
+        time.sleep(_POLL_SECONDS)
     # What an earlier job of this domain ended as is not read for this one's end.
     domain.jobStats(libvirt.VIR_DOMAIN_JOB_STATS_COMPLETED)
     domain.backupBegin(_backup_xml(device, target), None, 0)

@@ -22,6 +22,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 # The built-in pcie-root, which has no port of its own.
 _FIRST_PORT = 1
+_ALIAS = "ua-"
+"""What libvirt takes for an alias that is its user's to choose."""
 
 ET.register_namespace("kilonova", NAMESPACE)
 
@@ -126,7 +128,7 @@ def _add_devices(domain: ET.Element, guest: Guest) -> None:
     for disk in guest.disks:
         devices.append(disk_element(disk))
     for interface in guest.interfaces:
-        devices.append(_interface_element(interface))
+        devices.append(interface_element(interface))
     for address in guest.pci:
         devices.append(_host_device_element(address))
     serial = _add(devices, "serial", type="pty")
@@ -152,7 +154,8 @@ def disk_element(disk: Disk) -> ET.Element:
     return element
 
 
-def _interface_element(interface: Interface) -> ET.Element:
+def interface_element(interface: Interface) -> ET.Element:
+    """The ``interface`` element, for a whole domain or for an interface that comes later."""
     element = ET.Element("interface", {"type": "bridge"})
     _add(element, "mac", address=interface.mac_address)
     _add(element, "source", bridge=interface.bridge)
@@ -161,7 +164,7 @@ def _interface_element(interface: Interface) -> ET.Element:
     _add(element, "mtu", size=str(interface.mtu))
     # Guests boot from disk or kernel; loading the boot ROM of each interface would only cost time.
     _add(element, "rom", enabled="no")
-    _add(element, "alias", name=f"ua-{interface.port_id}")
+    _add(element, "alias", name=f"{_ALIAS}{interface.port_id}")
     return element
 
 
@@ -183,6 +186,15 @@ def disks_of(domain_xml: str) -> dict[str, ET.Element]:
     """The ``disk`` elements of a domain by serial; a disk without one is left out."""
     elements = ET.fromstring(domain_xml).iterfind("devices/disk")  # noqa: S314
     return {serial: element for element in elements if (serial := element.findtext("serial"))}
+
+
+def interfaces_of(domain_xml: str) -> dict[str, ET.Element]:
+    """The ``interface`` elements of a domain by port."""
+    elements = ET.fromstring(domain_xml).iterfind("devices/interface")  # noqa: S314
+    aliases = {element: element.find("alias") for element in elements}
+    return {
+        alias.get("name", "").removeprefix(_ALIAS): element for element, alias in aliases.items() if alias is not None
+    }
 
 
 def devices_of(domain_xml: str) -> set[str]:

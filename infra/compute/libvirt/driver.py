@@ -4,13 +4,15 @@ Domains are defined, then started, and never created transient: a start still qu
 was destroyed finds no definition. A server's id is its domain's uuid; the attempt stands in the metadata.
 """
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import libvirt
 
-from infra.compute.driver import Disk, DomainState, Guest
+from infra.compute.driver import Disk, DomainState, Guest, Interface
 from infra.compute.libvirt import disk_copy, domain_xml, hotplug, inventory, priority
 from infra.compute.libvirt.connection import Connection
 from infra.compute.libvirt.errors import means, translated
@@ -48,6 +50,7 @@ class LibvirtDriver:
         self._settings = settings
         self._accelerator = accelerator
         self._inventory = inventory.HostFacts(connection, settings, accelerator)
+        self._copying: dict[str, threading.Lock] = {}
 
     def report(self) -> HostReport:
         with translated("describe the host"):
@@ -118,13 +121,23 @@ class LibvirtDriver:
 
     def attach_disk(self, server_id: str, disk: Disk) -> None:
         with translated("attach the disk"):
-            hotplug.attach(self._domain(server_id), disk)
+            hotplug.attach_disk(self._domain(server_id), disk)
 
     def detach_disk(self, server_id: str, serial: str, *, timeout_seconds: float) -> None:
         with translated("detach the disk"):
             domain = self._find(server_id)
             if domain is not None:
-                hotplug.detach(domain, serial, timeout_seconds)
+                hotplug.detach_disk(domain, serial, timeout_seconds)
+
+    def attach_interface(self, server_id: str, interface: Interface) -> None:
+        with translated("attach the interface"):
+            hotplug.attach_interface(self._domain(server_id), interface)
+
+    def detach_interface(self, server_id: str, port_id: str, *, timeout_seconds: float) -> None:
+        with translated("detach the interface"):
+            domain = self._find(server_id)
+            if domain is not None:
+                hotplug.detach_interface(domain, port_id, timeout_seconds)
 
     def serials(self, server_id: str) -> list[str]:
         with translated("list the server's disks"):
@@ -146,8 +159,19 @@ class LibvirtDriver:
                 self._connection.get().defineXML(definition)
 
     def copy_disk(self, server_id: str, device: str, target: Path, heartbeat: Callable[[], None]) -> None:
-        with translated("copy the disk"):
+        with translated("copy the disk"), self._turn(server_id, heartbeat):
             disk_copy.copy(self._domain(server_id), device, target, heartbeat)
+
+    @contextmanager
+    def _turn(self, server_id: str, heartbeat: Callable[[], None]) -> Iterator[None]:
+        """A domain has one job at a time, and tells once how that ended."""
+        turn = self._copying.setdefault(server_id, threading.Lock())
+        while not turn.acquire(timeout=_POLL_SECONDS):
+            heartbeat()
+        try:
+            yield
+        finally:
+            turn.release()
 
     def stop_copy(self, server_id: str, target: Path) -> None:
         with translated("stop copying the disk"):
@@ -166,6 +190,7 @@ class LibvirtDriver:
             except libvirt.libvirtError as error:
                 if not means(error, libvirt.VIR_ERR_NO_DOMAIN):
                     raise
+            self._copying.pop(server_id, None)
             if self._find(server_id) is not None:
                 raise HostRejected("The hypervisor still has the server after it was destroyed", soft=True)
 

@@ -1,11 +1,12 @@
-"""Disks that come and go while a domain is defined: in the running guest and in its definition alike."""
+"""Disks and interfaces that come and go while a domain is defined: in the running guest and in its definition alike."""
 
 import time
+from collections.abc import Callable
 from xml.etree import ElementTree as ET
 
 import libvirt
 
-from infra.compute.driver import Disk
+from infra.compute.driver import Disk, Interface
 from infra.compute.libvirt import domain_xml
 from infra.compute.libvirt.errors import means
 from infra.domain.errors import HostRejected
@@ -15,6 +16,8 @@ _CONFIG = libvirt.VIR_DOMAIN_AFFECT_CONFIG
 _POLL_SECONDS = 0.1
 # A guest that is still booting does not see the request: it is made again.
 _ASK_SECONDS = 5.0
+Devices = Callable[[str], dict[str, ET.Element]]
+"""Devices of one kind in a domain's XML, by the name that they are known by."""
 _NOT_THERE = (
     libvirt.VIR_ERR_DEVICE_MISSING,
     libvirt.VIR_ERR_INVALID_ARG,
@@ -23,40 +26,33 @@ _NOT_THERE = (
 )
 
 
-def attach(domain: libvirt.virDomain, disk: Disk) -> None:
+def attach_disk(domain: libvirt.virDomain, disk: Disk) -> None:
     """Add ``disk`` wherever it is missing: definition, running guest, or both."""
-    serial = disk.serial[:20]
-    flags = _CONFIG if serial not in _disks(domain, _CONFIG) else 0
-    if domain.isActive() and serial not in _disks(domain, _LIVE):
-        flags |= _LIVE
-    if flags:
-        domain.attachDeviceFlags(ET.tostring(domain_xml.disk_element(disk), encoding="unicode"), flags)
+    _attach(domain, domain_xml.disks_of, disk.serial[:20], domain_xml.disk_element(disk))
 
 
-def detach(domain: libvirt.virDomain, serial: str, timeout_seconds: float) -> None:
+def detach_disk(domain: libvirt.virDomain, serial: str, timeout_seconds: float) -> None:
     """Remove the disk; returns when the guest has let go of it.
 
     Raises:
         HostRejected: soft, it has not within ``timeout_seconds``.
     """
-    serial = serial[:20]
-    _remove(domain, serial, _CONFIG)
-    end = time.monotonic() + timeout_seconds
-    ask_at = 0.0
-    while domain.isActive() and serial in _disks(domain, _LIVE):
-        now = time.monotonic()
-        if now >= ask_at:
-            _remove(domain, serial, _LIVE)
-            ask_at = time.monotonic() + _ASK_SECONDS
-            continue
-        if now >= end:
-            raise HostRejected(f"The guest did not let go of the disk within {timeout_seconds:.0f} s", soft=True)
-        time.sleep(_POLL_SECONDS)
+    _detach(domain, domain_xml.disks_of, serial[:20], "disk", timeout_seconds)
+
+
+def attach_interface(domain: libvirt.virDomain, interface: Interface) -> None:
+    """As ``attach_disk``."""
+    _attach(domain, domain_xml.interfaces_of, interface.port_id, domain_xml.interface_element(interface))
+
+
+def detach_interface(domain: libvirt.virDomain, port_id: str, timeout_seconds: float) -> None:
+    """As ``detach_disk``."""
+    _detach(domain, domain_xml.interfaces_of, port_id, "interface", timeout_seconds)
 
 
 def serials(domain: libvirt.virDomain) -> list[str]:
     try:
-        return sorted(_disks(domain, _LIVE if domain.isActive() else _CONFIG))
+        return sorted(_devices(domain, domain_xml.disks_of, _LIVE if domain.isActive() else _CONFIG))
     except libvirt.libvirtError as error:
         if means(error, libvirt.VIR_ERR_NO_DOMAIN):
             return []
@@ -78,13 +74,36 @@ def free_device(domain: libvirt.virDomain) -> str:
     raise HostRejected("The server has as many disks as it can")
 
 
-def _disks(domain: libvirt.virDomain, scope: int) -> dict[str, ET.Element]:
+def _attach(domain: libvirt.virDomain, of: Devices, name: str, element: ET.Element) -> None:
+    flags = _CONFIG if name not in _devices(domain, of, _CONFIG) else 0
+    if domain.isActive() and name not in _devices(domain, of, _LIVE):
+        flags |= _LIVE
+    if flags:
+        domain.attachDeviceFlags(ET.tostring(element, encoding="unicode"), flags)
+
+
+def _detach(domain: libvirt.virDomain, of: Devices, name: str, what: str, timeout_seconds: float) -> None:
+    _remove(domain, of, name, _CONFIG)
+    end = time.monotonic() + timeout_seconds
+    ask_at = 0.0
+    while domain.isActive() and name in _devices(domain, of, _LIVE):
+        now = time.monotonic()
+        if now >= ask_at:
+            _remove(domain, of, name, _LIVE)
+            ask_at = time.monotonic() + _ASK_SECONDS
+            continue
+        if now >= end:
+            raise HostRejected(f"The guest did not let go of the {what} within {timeout_seconds:.0f} s", soft=True)
+        time.sleep(_POLL_SECONDS)
+
+
+def _devices(domain: libvirt.virDomain, of: Devices, scope: int) -> dict[str, ET.Element]:
     flags = libvirt.VIR_DOMAIN_XML_INACTIVE if scope == _CONFIG else 0
-    return domain_xml.disks_of(domain.XMLDesc(flags))
+    return of(domain.XMLDesc(flags))
 
 
-def _remove(domain: libvirt.virDomain, serial: str, scope: int) -> None:
-    element = _disks(domain, scope).get(serial)
+def _remove(domain: libvirt.virDomain, of: Devices, name: str, scope: int) -> None:
+    element = _devices(domain, of, scope).get(name)
     if element is None:
         return
     try:

@@ -98,7 +98,13 @@ def _put(session: Any, server_id: str, **values: Any) -> None:
 async def test_a_server_on_a_volume_has_no_disk_of_its_own(world: World) -> None:
     server_id = await active_server(world)
     world.db.write_now(_put, server_id, image_id=None)
-    reply = await act(world, server_id, {"createImage": {"name": "copy"}}, status=400)
+    await act(world, server_id, {"createImage": {"name": "copy", "metadata": {"a": "b"}}}, status=202)
+    params = started(world)
+    assert params.on_volumes
+    assert (params.fields["bdm_v2"], params.fields["root_device_name"], params.fields["a"]) == ("True", "/dev/vda", "b")
+    world.starts.runs.clear()
+    backup = {"createBackup": {"name": "copy", "backup_type": "daily", "rotation": 1}}
+    reply = await act(world, server_id, backup, status=400)
     assert "volume-backed" in reply.text
     assert world.starts.runs == []
 

@@ -89,8 +89,6 @@ async def test_bad_actions_start_nothing(lite: World, body: Any, status: int) ->
 @pytest.mark.parametrize(
     ("method", "path", "body", "what"),
     [
-        ("POST", "/os-interface", {"interfaceAttachment": {"net_id": "x"}}, "Interfaces"),
-        ("DELETE", f"/os-interface/{uuid.uuid4()}", None, "Interfaces"),
         ("POST", "/remote-consoles", {"remote_console": {"protocol": "vnc", "type": "novnc"}}, "console log"),
     ],
 )

@@ -226,6 +226,22 @@ async def test_no_data_is_no_image(world: World) -> None:
     await assert_refused(world, await create(world), b"", 400, "no data")
 
 
+async def test_an_image_that_describes_volumes_has_no_data(world: World) -> None:
+    image = await create(world, disk_format="qcow2", container_format="bare", block_device_mapping="[]")
+    async with world.client() as client:
+        for status in (204, 409):
+            assert (
+                await client.put(f"/v2/images/{image['id']}/file", content=b"", headers=OCTETS)
+            ).status_code == status
+        shown = await show(world, image["id"])
+        assert (shown["status"], shown["size"], shown["virtual_size"]) == ("active", 0, None)
+        assert shown["checksum"] == hashlib.md5(usedforsecurity=False).hexdigest()
+        answer = await client.get(f"/v2/images/{image['id']}/file")
+        assert (answer.status_code, answer.content) == (204, b"")
+        assert (await client.delete(f"/v2/images/{image['id']}")).status_code == 204
+    assert files(world) == []
+
+
 async def test_data_over_the_largest_size_is_refused(world: World) -> None:
     await assert_refused(world, await create(world), b"x" * 4_000_001, 413)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from activities.volume_data import DataRef, Pending, Settled, VolumeDataActivities
-from api import start
+from api import start_volume
 from api.deps import Services
 from api.volume.routes import build
 from infra.domain.errors import Unavailable
@@ -65,7 +65,7 @@ def _carry_out(services: Services, pending: Pending) -> None:
 @pytest.fixture
 def worker(monkeypatch: pytest.MonkeyPatch) -> Worker:
     found = Worker()
-    monkeypatch.setattr(start, "work_on_volume", found.work_on_volume)
+    monkeypatch.setattr(start_volume, "work_on", found.work_on_volume)
     return found
 
 

@@ -240,6 +240,26 @@ async def test_a_volume_goes_with_its_snapshots_where_that_is_asked_for(world: W
     assert sorted(world.services.volumes.volumes()) == sorted([other["id"], kept])
 
 
+async def test_a_volume_in_use_is_snapshot_by_force_or_from_3_66_on(world: World) -> None:
+    volume = await create(world)
+    attach = {"instance_uuid": SERVER, "mountpoint": "/dev/vdb"}
+    assert (await act(world, volume["id"], "os-attach", attach)).status_code == 202
+    new: dict[str, object] = {"volume_id": volume["id"]}
+    later = {"OpenStack-API-Version": "volume 3.66"}
+    async with world.client() as client:
+        for refused in (new, new | {"force": True, "id": SERVER}):
+            assert (await client.post("/v3/snapshots", json={"snapshot": refused})).status_code == 400
+        made = await client.post("/v3/snapshots", json={"snapshot": new | {"force": True}})
+        assert made.status_code == 202, made.text
+        refused = await client.post("/v3/snapshots", json={"snapshot": new | {"force": False}}, headers=later)
+        assert refused.status_code == 400
+        assert (await client.post("/v3/snapshots", json={"snapshot": new}, headers=later)).status_code == 202
+        assert (await show(world, volume["id"]))["status"] == "in-use"
+        snapshot = made.json()["snapshot"]["id"]
+        assert (await client.delete(f"/v3/snapshots/{snapshot}")).status_code == 202
+        assert (await client.get(f"/v3/snapshots/{snapshot}")).status_code == 404
+
+
 async def test_a_snapshot_keeps_what_was_there(world: World) -> None:
     source = await create(world, imageRef=await make_image(world, b"before" + bytes(1000)))
     async with world.client() as client:
