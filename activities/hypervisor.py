@@ -281,7 +281,7 @@ def _spec(params: SpawnGuest) -> InstanceSpec:
 
 
 def _sources(params: SpawnGuest) -> dict[str, BootSource]:
-    return {image.image_id: BootSource(**image.model_dump()) for image in params.images}
+    return {image.image_id: BootSource(**image.model_dump()) for image in params.images if image.path}
 
 
 def _places(params: SpawnGuest) -> list[NicPlace]:

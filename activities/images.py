@@ -12,6 +12,7 @@ from temporalio.exceptions import CancelledError
 from activities.base import step
 from activities.models import Attempt
 from infra.compute.attempts import Attempts
+from infra.compute.guests import GuestFiles
 from infra.domain.errors import BuildAborted, Conflict, DiskLost, NotFound, Unavailable
 from infra.image.host_cache import HostCache
 from infra.rest.client import RestClient
@@ -36,11 +37,14 @@ class FindImage(History):
     image_id: str
     disk_format: str
     """As the Image Service names it."""
+    root: bool = False
+    """Of the root disk."""
 
 
 class FetchedImage(History):
     image_id: str
     path: str
+    """Empty: it is not needed, the disk stands alone."""
     format: str
     virtual_size: int | None = None
 
@@ -66,11 +70,14 @@ READ_BYTES = 1024 * 1024
 
 
 class ImageActivities:
-    def __init__(self, rest: RestClient, sealer: Sealer, cache: HostCache, attempts: Attempts) -> None:
+    def __init__(
+        self, rest: RestClient, sealer: Sealer, cache: HostCache, attempts: Attempts, files: GuestFiles
+    ) -> None:
         self._rest = rest
         self._sealer = sealer
         self._cache = cache
         self._attempts = attempts
+        self._files = files
 
     @step("images.release", because="it is an undo")
     def release(self, params: FetchImage) -> None:
@@ -114,10 +121,17 @@ class ImageActivities:
 
     @step("images.find", because="the server uses the image, whether this noted it or an earlier fetch")
     def find(self, params: FindImage) -> FetchedImage:
-        """The image that a server on this host was made from. Raises DiskLost where it is not here any more."""
+        """The image that a server on this host was made from.
+
+        Raises:
+            DiskLost: it is not here any more, and the disk is an overlay of it.
+        """
         server_id, number = params.attempt.server_id, params.attempt.number
         with self._attempts.doing(server_id, number):
             cached = self._cache.find(params.image_id, params.disk_format, server_id)
+            alone = params.root and self._files.stands_alone(server_id, number)
+        if cached is None and alone:
+            return FetchedImage(image_id=params.image_id, path="", format="qcow2")
         if cached is None:
             raise DiskLost(f"The image {params.image_id}, which the server's disk is based on, is not on its host.")
         return FetchedImage(

@@ -95,7 +95,7 @@ class Host:
         self.upkeep = Upkeep(settings, driver, network, self.files, copies, cache, attempts, rest)
         self._owners = (
             HostActivities(driver, attempts),
-            ImageActivities(rest, sealer, cache, attempts),
+            ImageActivities(rest, sealer, cache, attempts, self.files),
             PortActivities(rest, sealer),
             PlugActivities(network, attempts),
             VolumeActivities(rest, sealer),

@@ -73,7 +73,7 @@ class PowerServer(Holding):
         get = GetInstance(attempt=attempt, op=self.params.begin.op)
         record: GuestRecord = await self.saga.step(ConductorActivities.get_guest, get, policies.RECORD)
         images, nics, volumes = await side_by_side(
-            side_by_side(*(self.find_image(attempt, image) for image in record.images)),
+            side_by_side(*(self.find_image(attempt, record, image) for image in record.images)),
             side_by_side(*(self.plug(attempt, record.instance.hostname, port) for port in record.devices.ports)),
             side_by_side(*(self.connect(attempt, volume) for volume in record.devices.volumes)),
         )
@@ -82,8 +82,9 @@ class PowerServer(Holding):
         )
         await self.saga.step(HypervisorActivities.rebuild, guest, policies.HOST_SPAWN, host=attempt.host)
 
-    async def find_image(self, attempt: Attempt, image: ImageUse) -> Any:
-        find = FindImage(attempt=attempt, image_id=image.image_id, disk_format=image.disk_format)
+    async def find_image(self, attempt: Attempt, record: GuestRecord, image: ImageUse) -> Any:
+        root = image.image_id == record.instance.image_id
+        find = FindImage(attempt=attempt, image_id=image.image_id, disk_format=image.disk_format, root=root)
         return await self.saga.step(ImageActivities.find, find, policies.HOST_CALL, host=attempt.host)
 
     async def plug(self, attempt: Attempt, hostname: str, port: AllocatedPort) -> Any:

@@ -84,8 +84,7 @@ class ShelveServer(Saving, Holding):
         self.shelved = True
 
     async def halt(self, attempt: Attempt) -> None:
-        """All that the guest has written is on its disk; a wake that does not get through its owner's start makes up
-        for."""
+        """All that the guest has written is on its disk. One that can't be woken is SHUTOFF by its host's report."""
         halt = HaltGuest(attempt=attempt, copy_id=self.params.image_id)
         await self.saga.step(
             ParkActivities.halt, halt, policies.HOST_SPAWN, host=attempt.host, undo=policies.HOST_UNDO, swept=True

@@ -25,8 +25,7 @@ _MISSING = (
     *("addFixedIp", "removeFixedIp", "addFloatingIp", "removeFloatingIp"),
     *("changePassword", "injectNetworkInfo"),
     *("os-getRDPConsole", "os-getSerialConsole", "os-getSPICEConsole", "os-getVNCConsole"),
-    *("os-migrateLive", "resetNetwork"),
-    *("trigger_crash_dump",),
+    *("os-migrateLive", "resetNetwork", "trigger_crash_dump"),
 )
 
 

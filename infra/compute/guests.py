@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from infra.compute import disks
+from infra.compute import disks, qcow2
 from infra.compute.driver import Disk, Guest, Interface
 from infra.compute.instance import BootSource, InstanceSpec, NicPlace, VolumePlace
 from infra.compute.metadata import GuestDisk, GuestKey, GuestMetadata
@@ -155,6 +155,10 @@ class GuestFiles:
 
     def has_disk(self, server_id: str, attempt: int) -> bool:
         return (self._directory / server_id / f"disk.{attempt}").exists()
+
+    def stands_alone(self, server_id: str, attempt: int) -> bool:
+        """Whether an attempt has a root disk that needs no image: it was carried over from another host."""
+        return self.has_disk(server_id, attempt) and qcow2.stands_alone(self.disk(server_id, attempt))
 
     def servers(self) -> set[str]:
         """Servers that have files here."""

@@ -52,6 +52,13 @@ def virtual_size(path: Path) -> int:
         return int(_COMMON.unpack(file.read(_COMMON.size))[-1])
 
 
+def stands_alone(path: Path) -> bool:
+    """Whether a qcow2 file that was written here is an overlay of no other."""
+    with path.open("rb") as file:
+        _, _, backing_offset, *_ = _COMMON.unpack(file.read(_COMMON.size))
+    return not backing_offset
+
+
 def empty(size: int, backing: Path | None = None, backing_format: str = "raw") -> bytes:
     """The content of an empty disk of ``size`` bytes, over the file ``backing`` where one is given.
 

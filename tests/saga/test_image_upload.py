@@ -14,6 +14,7 @@ from activities.image_records import ImageRecordActivities, ReserveImage
 from activities.images import ImageActivities, UploadedImage, UploadImage
 from activities.models import Attempt
 from infra.compute.attempts import Attempts
+from infra.compute.guests import GuestFiles
 from infra.db import images
 from infra.domain.image import Image
 from infra.temporal.sealed import Sealer
@@ -31,7 +32,8 @@ class Host:
         sealer = Sealer(world.settings.seal)
         self.sealed = sealer.seal(place.token, server_id=place.server_id, field="token")
         self.records = ImageRecordActivities(world.rest, sealer)
-        self.uploads = ImageActivities(world.rest, sealer, world.hosts["h1"].cache, self.attempts)
+        files = GuestFiles(folder / "instances")
+        self.uploads = ImageActivities(world.rest, sealer, world.hosts["h1"].cache, self.attempts, files)
         self.attempt = Attempt(server_id=place.server_id, number=1, host="h1")
         self.path = folder / "data"
         self.path.write_bytes(b"0123456789abcdef" * 300_000)
