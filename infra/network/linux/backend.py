@@ -12,9 +12,11 @@ from pathlib import Path
 from pyroute2.netlink.exceptions import NetlinkError
 
 from infra.domain.errors import HostRejected
+from infra.domain.host_network import HostNetwork
 from infra.domain.network import Nic
 from infra.network import dhcp, names
 from infra.network.backend import Plugged
+from infra.network.knowledge import Knowledge
 from infra.network.linux import dnsmasq, inside, leases, leftovers, links, locks, netns
 from infra.network.port_files import PluggedPort, PortFiles
 from infra.settings import HostSettings
@@ -44,6 +46,7 @@ class LinuxNetworkBackend:
         """Called, in any thread, after a network came to this host or left it."""
         self._built: dict[str, tuple[links.Devices, list[str]]] = {}
         self._peers: dict[int, list[str]] = {}
+        self._known = Knowledge()
 
     def plug(self, server_id: str, hostname: str, nic: Nic) -> Plugged:
         dhcp.check(nic)
@@ -86,6 +89,15 @@ class LinuxNetworkBackend:
             links.let_bridged_frames_pass()
             unfinished = {entry.name for entry in self._networks.iterdir()} - wanted
             return [network_id for network_id in sorted(wanted | unfinished) if self._converge(network_id)]
+
+    def learn(self, part: HostNetwork) -> None:
+        self._known.add(part)
+
+    def knows(self, port_id: str) -> bool:
+        return self._known.port(port_id) is not None
+
+    def apply(self, whole: HostNetwork) -> None:
+        self._known.replace(whole, keep={port.nic.port_id for port in self.ports.all()})
 
     def set_peers(self, vni: int, tunnel_ips: list[str]) -> None:
         self._peers[vni] = list(tunnel_ips)
