@@ -89,7 +89,7 @@ class LinuxNetworkBackend:
         wanted = {port.nic.network_id for port in self.ports.all()}
         with self._errors("mend the networks"):
             links.let_bridged_frames_pass()
-            self._filter.notice_losses()
+            self._filter.mend()
             unfinished = {entry.name for entry in self._networks.iterdir()} - wanted
             return [network_id for network_id in sorted(wanted | unfinished) if self._converge(network_id)]
 
