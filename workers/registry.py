@@ -43,6 +43,7 @@ from workflows.rescue_server import RescueServer
 from workflows.resize_server import ResizeServer
 from workflows.revert_resize import RevertResize
 from workflows.shelve_server import ShelveServer
+from workflows.sync_host_network import SyncHostNetwork
 from workflows.unrescue_server import UnrescueServer
 from workflows.unshelve_server import UnshelveServer
 from workflows.volume_work import VolumeWork
@@ -71,6 +72,7 @@ WORKFLOWS: tuple[type, ...] = (
     RepairAttachment,
     RepairInterface,
     ReconcileHost,
+    SyncHostNetwork,
     VolumeWork,
     ReadConsoleLog,
 )

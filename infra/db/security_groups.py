@@ -8,7 +8,7 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
-from infra.db import network_quotas
+from infra.db import network_changes, network_quotas
 from infra.db.network_rows import Selection, change, columns_of, drop_tags, insert, matches, rows_of, tags_of, within
 from infra.db.statements import Lookup
 from infra.db.tables.network import (
@@ -142,6 +142,7 @@ def delete(session: Session, group_id: str, *, default_too: bool = False) -> Non
         session.flush()
     if _on_ports(session, group_id):
         raise _in_use(group_id)
+    network_changes.mark_named(session, group_id)
     rules = or_(
         col(SecurityGroupRuleRow.security_group_id) == group_id, col(SecurityGroupRuleRow.remote_group_id) == group_id
     )
@@ -156,16 +157,22 @@ def check_usable(session: Session, group_ids: Sequence[str], project_id: str) ->
 
     Raises:
         NotFound: one of them doesn't exist, or belongs to another project.
+        Conflict: SecurityGroupConflict: some are stateful, and some are not.
     """
     if not group_ids:
         return
     query = select(SecurityGroupRow).where(
         within(SecurityGroupRow.id, group_ids), SecurityGroupRow.project_id == project_id
     )
-    found = {row.id for row in session.exec(query.with_for_update(read=True, key_share=True))}
+    found = {row.id: row.stateful for row in session.exec(query.with_for_update(read=True, key_share=True))}
     for group_id in group_ids:
         if group_id not in found:
             raise _not_found(group_id)
+    if len(set(found.values())) > 1:
+        raise Conflict(
+            "Cannot apply both stateful and stateless security groups on the same port at the same time.",
+            kind="SecurityGroupConflict",
+        )
 
 
 def row_of(session: Session, group_id: str, *, lock: bool = False) -> SecurityGroupRow:

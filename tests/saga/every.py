@@ -1,6 +1,6 @@
 """All scenarios there are."""
 
-from tests.saga import images_on_volumes, interfaces, moves, scenarios, shelves, snapshots
+from tests.saga import images_on_volumes, interfaces, moves, networks, scenarios, shelves, snapshots
 
 SCENARIOS = (
     *scenarios.SCENARIOS,
@@ -9,4 +9,5 @@ SCENARIOS = (
     *interfaces.SCENARIOS,
     *snapshots.SCENARIOS,
     *images_on_volumes.SCENARIOS,
+    *networks.SCENARIOS,
 )

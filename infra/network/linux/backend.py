@@ -12,10 +12,12 @@ from pathlib import Path
 from pyroute2.netlink.exceptions import NetlinkError
 
 from infra.domain.errors import HostRejected
+from infra.domain.host_network import HostNetwork
 from infra.domain.network import Nic
 from infra.network import dhcp, names
 from infra.network.backend import Plugged
 from infra.network.linux import dnsmasq, inside, leases, leftovers, links, locks, netns
+from infra.network.linux.packet_filter import PacketFilter
 from infra.network.port_files import PluggedPort, PortFiles
 from infra.settings import HostSettings
 
@@ -44,6 +46,7 @@ class LinuxNetworkBackend:
         """Called, in any thread, after a network came to this host or left it."""
         self._built: dict[str, tuple[links.Devices, list[str]]] = {}
         self._peers: dict[int, list[str]] = {}
+        self._filter = PacketFilter(self._prefix)
 
     def plug(self, server_id: str, hostname: str, nic: Nic) -> Plugged:
         dhcp.check(nic)
@@ -61,6 +64,8 @@ class LinuxNetworkBackend:
         with self._errors("unplug a port"):
             port = self.ports.remove(port_id)
             if port is not None:
+                # A guest that is still there is not in the network any more: nothing would filter it.
+                links.let_go(names.tap(self._prefix, port_id))
                 self._converge(port.nic.network_id)
 
     def plugged(self) -> dict[str, list[str]]:
@@ -84,8 +89,27 @@ class LinuxNetworkBackend:
         wanted = {port.nic.network_id for port in self.ports.all()}
         with self._errors("mend the networks"):
             links.let_bridged_frames_pass()
+            self._filter.mend()
             unfinished = {entry.name for entry in self._networks.iterdir()} - wanted
             return [network_id for network_id in sorted(wanted | unfinished) if self._converge(network_id)]
+
+    def learn(self, part: HostNetwork) -> None:
+        self._filter.known.add(part)
+
+    def knows(self, port_id: str) -> bool:
+        return self._filter.known.port(port_id) is not None
+
+    def apply(self, whole: HostNetwork) -> None:
+        plugged = self.ports.all()
+        self._filter.known.replace(whole, keep={port.nic.port_id for port in plugged})
+        failed: list[HostRejected] = []
+        for network_id in sorted({port.nic.network_id for port in plugged}):
+            try:
+                self._enforce_now(network_id)
+            except HostRejected as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
 
     def set_peers(self, vni: int, tunnel_ips: list[str]) -> None:
         self._peers[vni] = list(tunnel_ips)
@@ -123,7 +147,18 @@ class LinuxNetworkBackend:
             if mended:
                 self._build(devices, ports, arguments)
                 self.on_change()
-            return mended
+            return self._enforce(network_id, ports) or mended
+
+    def _enforce_now(self, network_id: str) -> None:
+        with (
+            self._errors("filter a network"),
+            locks.held(self._locks / "all", shared=True),
+            self._lock(network_id),
+        ):
+            self._enforce(network_id, self.ports.of_network(network_id))
+
+    def _enforce(self, network_id: str, ports: Sequence[PluggedPort]) -> bool:
+        return self._filter.enforce(network_id, [port.nic for port in ports])
 
     def _stands(self, devices: links.Devices, arguments: list[str]) -> bool:
         if self._built.get(devices.network_id) != (devices, arguments) or not links.present(devices):
@@ -181,6 +216,7 @@ class LinuxNetworkBackend:
         with links.netlink() as ip:
             kinds = (names.veth, names.tunnel, names.bridge)
             links.remove(ip, [kind(self._prefix, network_id) for kind in kinds])
+        self._filter.drop(network_id)
         shutil.rmtree(self._networks / network_id, ignore_errors=True)
 
     def _devices(self, ports: Sequence[PluggedPort]) -> links.Devices:

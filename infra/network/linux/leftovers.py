@@ -2,12 +2,13 @@
 
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from infra.network import names
-from infra.network.linux import dnsmasq, links, netns
+from infra.network.linux import dnsmasq, links, netns, nft
 from infra.network.port_files import PortFiles
 
 _OWNER = re.compile(r"kilonova-[0-9a-f]{12}/", re.ASCII)
@@ -19,9 +20,12 @@ class Leftovers(BaseModel):
     devices: tuple[str, ...]
     namespaces: tuple[str, ...]
     processes: tuple[tuple[int, Path], ...]
+    tables: tuple[str, ...] = ()
+    """Of the packet filter."""
 
     def names(self) -> list[str]:
-        return [*self.devices, *self.namespaces, *(f"dnsmasq {directory.name}" for _, directory in self.processes)]
+        servers = (f"dnsmasq {directory.name}" for _, directory in self.processes)
+        return [*self.devices, *self.namespaces, *servers, *(f"table {name}" for name in self.tables)]
 
 
 def find(prefix: str, owner: str, networks: Path, ports: PortFiles) -> Leftovers:
@@ -32,7 +36,7 @@ def find(prefix: str, owner: str, networks: Path, ports: PortFiles) -> Leftovers
     """
     with links.netlink() as ip:
         there = links.all_names(ip)
-    namespaces = netns.names()
+    namespaces, tables = netns.names(), sorted(nft.tables())
     processes = [(pid, directory) for pid, directory in dnsmasq.scan() if directory.parent == networks]
 
     plugged = ports.all()
@@ -42,16 +46,22 @@ def find(prefix: str, owner: str, networks: Path, ports: PortFiles) -> Leftovers
         wanted |= {kind(prefix, network_id) for kind in (names.bridge, names.tunnel, names.veth)}
     ours = re.compile(rf"{prefix}[bxvt][0-9a-z]{{8,}}", re.ASCII)
     foreign = {name for name, alias in there.items() if _OWNER.match(alias) and not alias.startswith(f"{owner}/")}
-    return Leftovers(
-        devices=tuple(sorted(name for name in there if ours.fullmatch(name) and name not in wanted | foreign)),
-        namespaces=tuple(
+
+    def stray(named: Sequence[str]) -> tuple[str, ...]:
+        """Namespaces, or tables, that are named after a network of ours which has no port here."""
+        return tuple(
             name
-            for name in namespaces
+            for name in named
             if (owner_id := _network_of(name, prefix))
             and owner_id not in network_ids
             and names.bridge(prefix, owner_id) not in foreign
-        ),
+        )
+
+    return Leftovers(
+        devices=tuple(sorted(name for name in there if ours.fullmatch(name) and name not in wanted | foreign)),
+        namespaces=stray(namespaces),
         processes=tuple((pid, directory) for pid, directory in processes if directory.name not in network_ids),
+        tables=stray(tables),
     )
 
 
@@ -63,12 +73,14 @@ def remove(found: Leftovers) -> None:
         netns.remove(name)
     with links.netlink() as ip:
         links.remove(ip, found.devices)
+    # Last: what is filtered is gone by then.
+    nft.remove(found.tables)
 
 
-def _network_of(namespace: str, prefix: str) -> str | None:
-    if not namespace.startswith(f"{prefix}-"):
+def _network_of(named: str, prefix: str) -> str | None:
+    if not named.startswith(f"{prefix}-"):
         return None
     try:
-        return names.check_id(namespace.removeprefix(f"{prefix}-"))
+        return names.check_id(named.removeprefix(f"{prefix}-"))
     except ValueError:
         return None
