@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from sqlalchemy import true
 from sqlmodel import Session, col, select
 
 from infra.db import idempotency, images, storage_quotas, volume_usage
@@ -76,15 +77,10 @@ def get(session: Session, volume_id: str, project_id: str | None = None) -> Volu
 
 def all_of(session: Session, project_id: str | None = None) -> list[Volume]:
     """All volumes of a project, or of every project, in no order."""
-    query = select(VolumeRow).where(col(VolumeRow.status) != DELETED)
-    if project_id is not None:
-        query = query.where(col(VolumeRow.project_id) == project_id)
-    rows = list(session.exec(query))
+    own = true() if project_id is None else col(VolumeRow.project_id) == project_id
+    rows = list(session.exec(select(VolumeRow).where(col(VolumeRow.status) != DELETED, own)))
     attachments: dict[str, list[VolumeAttachment]] = {}
-    attached = select(AttachmentRow)
-    if project_id is not None:
-        attached = attached.where(col(AttachmentRow.volume_id) == VolumeRow.id, col(VolumeRow.project_id) == project_id)
-    for row in session.exec(attached):
+    for row in session.exec(select(AttachmentRow).where(col(AttachmentRow.volume_id) == VolumeRow.id, own)):
         attachments.setdefault(row.volume_id, []).append(_attachment(row))
     return [_as_volume(row, attachments.get(row.id, [])) for row in rows]
 
