@@ -8,7 +8,7 @@ from sqlalchemy import update as update_rows
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
-from infra.db import addresses, network_quotas, port_rows, security_groups
+from infra.db import addresses, floating_ip_rows, network_quotas, port_rows, security_groups
 from infra.db.engine import is_duplicate
 from infra.db.network_rows import LOCKS, Selection, change, columns_of, matches, missing, rows_of, touch, within
 from infra.db.statements import Lookup, run
@@ -118,7 +118,8 @@ def update(session: Session, port_id: str, changes: Mapping[str, Any]) -> Port:
 
     Raises:
         NotFound: no such port or security group.
-        BadRequest, Conflict: as ``create``; PortBound for addresses of a port that a host serves.
+        BadRequest, Conflict: as ``create``; PortBound for addresses of a port that a host serves; BadRequest for one
+            that a floating IP leads to.
     """
     row = row_of(session, port_id, lock=True)
     before = port_rows.models(session, [row])[0]
@@ -132,6 +133,8 @@ def update(session: Session, port_id: str, changes: Mapping[str, Any]) -> Port:
         port_rows.set_groups(session, [port_id], changes["security_group_ids"])
     if "fixed_ips" in changes:
         addresses.conform(session, row.network_id, port_id, changes["fixed_ips"])
+        kept = {ip.ip_address for ip in addresses.of_ports(session, [port_id])[port_id]}
+        floating_ip_rows.check_kept(session, port_id, kept)
     change(row, {k: list(v) if isinstance(v, tuple) else v for k, v in changes.items() if k not in _ELSEWHERE})
     session.add(row)
     session.flush()

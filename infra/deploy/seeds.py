@@ -8,6 +8,7 @@ from infra.deploy.rest import Cloud
 from infra.settings import Settings
 
 NETWORK = "private"
+PUBLIC = "public"
 IMAGE = "kilonova-guest"
 KEY = "demo"
 
@@ -75,6 +76,18 @@ def network(admin: Cloud) -> str:
     network_id = str(made["id"])
     if not admin.get("/network/v2.0/subnets", network_id=network_id)["subnets"]:
         subnet = {"network_id": network_id, "name": NETWORK, "ip_version": 4, "cidr": "10.10.0.0/24"}
+        admin.post("/network/v2.0/subnets", {"subnet": subnet})
+    return network_id
+
+
+def public(admin: Cloud, cidr: str) -> str:
+    """The external network's id: floating IPs are its addresses, and routers have their gateways there."""
+    found = admin.get("/network/v2.0/networks", name=PUBLIC)["networks"]
+    body: dict[str, Any] = {"name": PUBLIC, "router:external": True}
+    made = found[0] if found else admin.post("/network/v2.0/networks", {"network": body})["network"]
+    network_id = str(made["id"])
+    if not admin.get("/network/v2.0/subnets", network_id=network_id)["subnets"]:
+        subnet = {"network_id": network_id, "name": PUBLIC, "ip_version": 4, "cidr": cidr, "enable_dhcp": False}
         admin.post("/network/v2.0/subnets", {"subnet": subnet})
     return network_id
 

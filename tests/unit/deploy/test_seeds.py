@@ -55,6 +55,7 @@ def files(tmp_path: Path) -> Path:
 def _seed(api: Any, files: Path) -> str:
     seeds.flavors(api)
     seeds.images(api, files)
+    seeds.public(api, "172.24.4.0/24")
     return seeds.network(api)
 
 
@@ -64,7 +65,7 @@ def test_a_second_run_changes_nothing(files: Path) -> None:
     assert {flavor["name"] for flavor in api.things["flavors"]} == {"m1.tiny", "m1.small", "m1.medium", "m1.large"}
     (tiny,) = [flavor for flavor in api.things["flavors"] if flavor["id"] == "1"]
     assert (tiny["vcpus"], tiny["ram"], tiny["disk"]) == (1, 128, 1)
-    assert api.things["subnets"][0]["cidr"] == "10.10.0.0/24"
+    assert [subnet["cidr"] for subnet in api.things["subnets"]] == ["172.24.4.0/24", "10.10.0.0/24"]
     api.changes.clear()
     assert _seed(api, files) == network_id
     assert api.changes == []
