@@ -5,7 +5,9 @@ from typing import Any
 from activities.base import step
 from activities.models import Attempt, PortRef
 from infra.compute.attempts import Attempts
+from infra.compute.upkeep import Upkeep
 from infra.domain.errors import NotFound
+from infra.domain.host_network import HostNetwork
 from infra.domain.keys import port_key
 from infra.domain.network import Nic
 from infra.network.backend import NetworkBackend
@@ -47,11 +49,16 @@ class PlugResult(History):
 
 
 class PortActivities:
-    """REST calls: they run on the host's queues, or on the control queue for a host that is gone."""
+    """REST calls: they run on the host's queues, or on the control queue for a host that is gone.
 
-    def __init__(self, rest: RestClient, sealer: Sealer) -> None:
+    Args:
+        network: of the host, which learns who may reach the port: that is no matter of the run's history.
+    """
+
+    def __init__(self, rest: RestClient, sealer: Sealer, network: NetworkBackend | None = None) -> None:
         self._rest = rest
         self._sealer = sealer
+        self._network = network
 
     @step("networks.deallocate", because="it is an undo")
     async def deallocate(self, params: AllocatePort) -> None:
@@ -86,15 +93,18 @@ class PortActivities:
         else:
             method, path = "PUT", f"/network/v2.0/ports/{port.port_id}"
         answer = await self._rest.request(method, path, token=token, key=params.key, json={"port": body})
+        if self._network is not None:
+            self._network.learn(HostNetwork.model_validate(answer["port"]["host_network"]))
         return AllocatedPort(port_id=port.port_id, nic=answer["port"]["nic"])
 
 
 class PlugActivities:
     """Bridges, DHCP and metadata on this host."""
 
-    def __init__(self, backend: NetworkBackend, attempts: Attempts) -> None:
+    def __init__(self, backend: NetworkBackend, attempts: Attempts, upkeep: Upkeep) -> None:
         self._backend = backend
         self._attempts = attempts
+        self._upkeep = upkeep
 
     @step("networks.unplug", because="it is an undo")
     def unplug(self, params: PlugPort) -> None:
@@ -107,6 +117,7 @@ class PlugActivities:
     @step("networks.plug", undo=unplug)
     def plug(self, params: PlugPort) -> PlugResult:
         server_id, number = params.attempt.server_id, params.attempt.number
+        self._upkeep.know_port(params.port_id)
         with self._attempts.doing(server_id, number):
             plugged = self._backend.plug(server_id, params.hostname, Nic.model_validate(params.nic))
             if self._attempts.is_closed(server_id, number):

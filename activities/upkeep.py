@@ -25,6 +25,15 @@ class TidiedHost(History):
     guests: tuple[SeenGuest, ...] = ()
 
 
+class SyncNetwork(History):
+    host: str
+
+
+class SyncedNetwork(History):
+    change: int
+    """The latest change of the host's networking that is in it."""
+
+
 class UpkeepActivities:
     def __init__(self, upkeep: Upkeep) -> None:
         self._upkeep = upkeep
@@ -39,3 +48,8 @@ class UpkeepActivities:
         """Pay all debts, remove and mend what is not as it should be, and say which guests there are."""
         tidied = await self._upkeep.tidy()
         return TidiedHost(done=tidied.done, guests=tuple(SeenGuest(**guest.model_dump()) for guest in tidied.guests))
+
+    @step("networks.sync", because="it makes the host what the Network Service says, again and again")
+    async def sync_network(self, params: SyncNetwork) -> SyncedNetwork:
+        """Read what the host's networking should be, and converge to it."""
+        return SyncedNetwork(change=await self._upkeep.sync())

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import Depends, FastAPI, Request
 from temporalio.client import Client
 
+from api.pokes import Pokes
 from api.turns import Turns
 from infra.db.engine import Database
 from infra.identity.provider import IdentityProvider
@@ -27,6 +28,7 @@ class Services:
     temporal: Client
     sealer: Sealer
     admissions: Turns = field(default_factory=lambda: Turns(ApiSettings().admissions_at_once))
+    pokes: Pokes = field(default_factory=Pokes)
 
 
 async def services(request: Request) -> Services:

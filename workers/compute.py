@@ -96,8 +96,8 @@ class Host:
         self._owners = (
             HostActivities(driver, attempts),
             ImageActivities(rest, sealer, cache, attempts),
-            PortActivities(rest, sealer),
-            PlugActivities(network, attempts),
+            PortActivities(rest, sealer, network),
+            PlugActivities(network, attempts, self.upkeep),
             VolumeActivities(rest, sealer),
             ConnectActivities(),
             HypervisorActivities(driver, self.files, attempts, rest),

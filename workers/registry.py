@@ -34,6 +34,7 @@ from workflows.repair_attachment import RepairAttachment
 from workflows.repair_server import RepairServer
 from workflows.resize_server import ResizeServer
 from workflows.revert_resize import RevertResize
+from workflows.sync_host_network import SyncHostNetwork
 from workflows.volume_work import VolumeWork
 
 WORKFLOWS: tuple[type, ...] = (
@@ -52,6 +53,7 @@ WORKFLOWS: tuple[type, ...] = (
     RepairServer,
     RepairAttachment,
     ReconcileHost,
+    SyncHostNetwork,
     VolumeWork,
     ReadConsoleLog,
 )

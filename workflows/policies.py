@@ -117,6 +117,11 @@ HOST_TIDY = Policy(
 )
 """A host removes what should not be there: as much as it has, one after the other."""
 
+HOST_SYNC = Policy(
+    "host-sync", lane=Lane.URGENT, schedule_to_start=_s(15), start_to_close=_s(60), heartbeat=_s(5), retry=_SOME
+)
+"""A host reads what its networking should be, and converges to it. One that is away does so when it is back."""
+
 REST_UNDO = Policy("rest-undo", start_to_close=_s(30), schedule_to_close=_s(300), heartbeat=_s(5), retry=_LONG)
 """An undo at a service, from the control queue: it needs no host. After five minutes it shows as stuck, and goes on."""
 
@@ -157,6 +162,8 @@ UPDATE_TIMEOUT = _s(20)
 """How long the API waits for an admission."""
 RECONCILE_TIMEOUT = _s(400)
 """How long an operator waits for a host to be compared: it may remove much."""
+POKE_TIMEOUT = _s(10)
+"""How long the API tries to have a host told that its networking changed: the host finds out by itself, too."""
 ADMIT_SECONDS = 10.0
 """An admission later than this after the POST creates nothing."""
 

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from api.auth import ServiceDep
 from api.deps import ServicesDep
-from infra.db import debts, hosts, moves, servers, settlement
+from infra.db import debts, host_networks, hosts, moves, network_changes, servers, settlement
 from infra.domain.errors import NotFound
 from infra.domain.host import HostReport
 from infra.temporal.sealed import Sealed
@@ -37,12 +37,18 @@ async def enrol(name: str, body: Report, context: ServiceDep, services: Services
 
 @router.post("/hosts/{name}/report")
 async def report(name: str, body: Report, context: ServiceDep, services: ServicesDep) -> dict[str, Any]:
-    """The host is alive; answers whether it is ready, how many debts it has, and where its networks' tunnels lead."""
+    """The host is alive; answers whether it is ready, how many debts it has, where its networks' tunnels lead, and how
+    often its networking was changed."""
     is_ready = await services.db.write(hosts.report, body.report)
     if body.power_states:
         await services.db.write(settlement.power_states, name, body.power_states)
     owed = await services.db.read(debts.owed, name)
-    return {"ready": is_ready, "debts": len(owed), "peers": await services.db.read(settlement.peers, name)}
+    return {
+        "ready": is_ready,
+        "debts": len(owed),
+        "peers": await services.db.read(settlement.peers, name),
+        "network": await services.db.read(network_changes.number, name),
+    }
 
 
 @router.put("/hosts/{name}/ready", status_code=204)
@@ -55,6 +61,12 @@ async def expected(name: str, context: ServiceDep, services: ServicesDep) -> dic
     """The servers that should be on this host, and those being made there."""
     found = await services.db.read(settlement.expected, name)
     return {"servers": [entry.model_dump() for entry in found]}
+
+
+@router.get("/hosts/{name}/network")
+async def network(name: str, context: ServiceDep, services: ServicesDep) -> dict[str, Any]:
+    """What the host's networking should be: ``infra.domain.host_network.HostNetwork``."""
+    return (await services.db.read(host_networks.of_host, name)).model_dump(mode="json")
 
 
 @router.get("/hosts/{name}/debts")

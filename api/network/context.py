@@ -1,10 +1,42 @@
-"""What the handlers of every resource need: limits from the settings, and requests without stray bytes."""
+"""What the handlers of every resource need: limits from the settings, hosts that hear of changes, and requests without
+stray bytes."""
+
+from collections.abc import Callable
+from typing import TypeVar
 
 from fastapi import Request
+from sqlmodel import Session
 
+from api.auth import Context
 from api.deps import Services
+from infra.db import network_changes
 from infra.domain.errors import BadRequest
 from infra.domain.network import NetworkQuota
+
+T = TypeVar("T")
+_PAUSE_SECONDS = 0.2
+"""Between two words to a host that a user waits for."""
+_SERVER_PAUSE_SECONDS = 2.0
+"""Where servers come and go: their own hosts know, and what others have to know of a guest it takes longer to need."""
+
+
+async def changing(
+    ctx: Context, found: Services, work: Callable[[Session], T], knowing: Callable[[T], str] = lambda _: ""
+) -> T:
+    """Carry out a transaction, and have the hosts that it concerns told, without waiting for them.
+
+    Args:
+        knowing: the host that learns of the change by the transaction's result.
+    """
+
+    def counted(session: Session) -> tuple[T, frozenset[str]]:
+        return work(session), network_changes.marked(session)
+
+    result, hosts = await found.db.write(counted)
+    found.pokes.poke(
+        found.temporal, hosts - {knowing(result)}, _SERVER_PAUSE_SECONDS if ctx.is_service else _PAUSE_SECONDS
+    )
+    return result
 
 
 def quota_of(services: Services) -> NetworkQuota:

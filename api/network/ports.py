@@ -1,10 +1,11 @@
 """``/v2.0/ports``. Workers make, bind and remove ports here too, in one call a network interface.
 
-To a service the ``port`` in the answers of POST and PUT has a ``nic``: what a host needs to plug it.
+To a service the ``port`` in the answers of POST and PUT has a ``nic``, what a host needs to plug it, and a
+``host_network``, who may reach it.
 """
 
 import uuid
-from typing import Any
+from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
@@ -14,10 +15,11 @@ from api.auth import Context, MemberDep, ReaderDep, ServiceDep
 from api.deps import ServicesDep
 from api.network import body as bodies
 from api.network import policy, query, views
-from api.network.context import quota_of
+from api.network.context import changing, quota_of
 from api.network.schemas import PortCreate, PortUpdate
-from infra.db import networks, port_bindings, ports, router_interfaces
+from infra.db import host_networks, networks, port_bindings, ports, router_interfaces
 from infra.domain.errors import BadRequest
+from infra.domain.host_network import HostNetwork
 from infra.domain.network import Network, NetworkQuota, NewPort, Nic, Port
 from infra.domain.router import INTERFACE_OWNER
 
@@ -33,7 +35,14 @@ FILTERS: query.Filters = {
     "security_groups": ("security_group_ids", str),
     **query.TAGS,
 }
-Made = tuple[Port, Nic | None]
+
+
+class Made(NamedTuple):
+    """A port, and to a service what its host needs of it."""
+
+    port: Port
+    nic: Nic | None = None
+    host_network: HostNetwork | None = None
 
 
 @router.get("")
@@ -70,10 +79,10 @@ async def create(ctx: MemberDep, found: ServicesDep, body: bodies.JsonDep) -> Re
     def work(session: Session) -> list[Made]:
         return [_create(session, ctx, each, quota_of(found)) for each in new]
 
-    made = await found.db.write(work)
+    made = await changing(ctx, found, work, lambda made: _host_told(made[0]))
     if bulk:
-        return JSONResponse({"ports": [views.port(it, ctx) for it, _ in made]}, 201)
-    return JSONResponse(_answer(ctx, *made[0]), 201)
+        return JSONResponse({"ports": [views.port(it.port, ctx) for it in made]}, 201)
+    return JSONResponse(_answer(ctx, made[0]), 201)
 
 
 @router.put("/{port_id}")
@@ -87,11 +96,10 @@ async def update(port_id: str, ctx: MemberDep, found: ServicesDep, body: bodies.
         if "extra_dhcp_opts" in changes:
             wanted["extra_dhcp_opts"] = _merged(before.extra_dhcp_opts, changes["extra_dhcp_opts"])
         if not ctx.is_service:
-            return _updated(session, before, wanted), None
-        after = port_bindings.update(session, port_id, wanted, ctx.idempotency_key)
-        return after, port_bindings.nic(session, after)
+            return Made(_updated(session, before, wanted))
+        return _described(session, port_bindings.update(session, port_id, wanted, ctx.idempotency_key))
 
-    return JSONResponse(_answer(ctx, *await found.db.write(work)))
+    return JSONResponse(_answer(ctx, await changing(ctx, found, work, _host_told)))
 
 
 @router.delete("/{port_id}")
@@ -103,7 +111,7 @@ async def delete(port_id: str, ctx: MemberDep, found: ServicesDep) -> Response:
         policy.delete_port(ctx, *_with_network(session, port_id))
         ports.delete(session, port_id)
 
-    await found.db.write(work)
+    await changing(ctx, found, work)
     return Response(status_code=204)
 
 
@@ -136,17 +144,26 @@ def _new(ctx: Context, wanted: PortCreate) -> NewPort:
 def _create(session: Session, ctx: Context, new: NewPort, quota: NetworkQuota) -> Made:
     policy.attach(ctx, networks.get_bare(session, new.network_id), new)
     if not ctx.is_service:
-        return ports.create(session, new, quota), None
+        return Made(ports.create(session, new, quota))
     key = ctx.idempotency_key
     made = ports.create(session, new, quota) if key is None else port_bindings.create(session, new, key, quota)
-    return made, port_bindings.nic(session, made)
+    return _described(session, made)
 
 
-def _answer(ctx: Context, port: Port, nic: Nic | None) -> dict[str, Any]:
-    answer = {"port": views.port(port, ctx)}
-    if nic is not None:
-        answer["port"]["nic"] = nic.model_dump(mode="json")
-    return answer
+def _described(session: Session, port: Port) -> Made:
+    described = host_networks.of_port(session, port.host, port.id) if port.host else None
+    return Made(port, port_bindings.nic(session, port), described)
+
+
+def _host_told(made: Made) -> str:
+    """The host whose worker made the call."""
+    return made.port.host if made.host_network is not None else ""
+
+
+def _answer(ctx: Context, made: Made) -> dict[str, Any]:
+    more = {"nic": made.nic, "host_network": made.host_network}
+    found = {name: it.model_dump(mode="json") for name, it in more.items() if it is not None}
+    return {"port": views.port(made.port, ctx) | found}
 
 
 def _merged(before: tuple[dict[str, Any], ...], given: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:

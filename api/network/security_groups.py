@@ -10,7 +10,7 @@ from api.auth import Context, MemberDep, ReaderDep
 from api.deps import Services, ServicesDep
 from api.network import body as bodies
 from api.network import policy, query, views
-from api.network.context import quota_of
+from api.network.context import changing, quota_of
 from api.network.schemas import SecurityGroupCreate, SecurityGroupRuleCreate, SecurityGroupUpdate
 from infra.db import security_group_rules, security_groups
 from infra.db.types import now
@@ -85,7 +85,7 @@ async def delete(group_id: str, ctx: MemberDep, found: ServicesDep) -> Response:
         _own_group(ctx, security_groups.get(session, group_id))
         security_groups.delete(session, group_id, default_too=policy.trusted(ctx))
 
-    await found.db.write(work)
+    await changing(ctx, found, work)
     return Response(status_code=204)
 
 
@@ -120,7 +120,7 @@ async def create_rules(ctx: MemberDep, found: ServicesDep, body: bodies.JsonDep)
                 _own_group(ctx, security_groups.get(session, rule.remote_group_id))
         return [security_group_rules.create(session, rule, quota_of(found)) for rule in new]
 
-    made = [views.security_group_rule(it) for it in await found.db.write(work)]
+    made = [views.security_group_rule(it) for it in await changing(ctx, found, work)]
     return JSONResponse({"security_group_rules": made} if bulk else {"security_group_rule": made[0]}, 201)
 
 
@@ -130,7 +130,7 @@ async def delete_rule(rule_id: str, ctx: MemberDep, found: ServicesDep) -> Respo
         _own_rule(ctx, security_group_rules.get(session, rule_id))
         security_group_rules.delete(session, rule_id)
 
-    await found.db.write(work)
+    await changing(ctx, found, work)
     return Response(status_code=204)
 
 

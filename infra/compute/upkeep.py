@@ -18,6 +18,7 @@ from infra.compute.driver import Driver
 from infra.compute.guests import GuestFiles
 from infra.compute.parking import Parking
 from infra.domain.errors import KilonovaError
+from infra.domain.host_network import HostNetwork
 from infra.image.host_cache import HostCache
 from infra.network.backend import NetworkBackend
 from infra.rest.client import RestClient
@@ -75,6 +76,8 @@ class Upkeep:
         self._parking = Parking(driver, files, attempts)
         self._rest = rest
         self._path = f"/compute/internal/hosts/{self._name}"
+        self._syncing = asyncio.Lock()
+        self._synced: int | None = None
 
     async def enrol(self) -> None:
         """Make the host known; it is not schedulable until ``settle`` is through."""
@@ -90,6 +93,7 @@ class Upkeep:
 
         What is here is read before what should be: a server that comes meanwhile is expected before it has anything.
         """
+        await self.sync()
         await self.pay()
         found, copies = await asyncio.to_thread(self._found), await asyncio.to_thread(self._copies.all)
         expected = await self._expected()
@@ -106,6 +110,22 @@ class Upkeep:
         for sentence in done:
             log.warning("%s", sentence)
         return Tidied(done=tuple(done), guests=tuple(await asyncio.to_thread(self._guests)))
+
+    async def sync(self) -> int:
+        """Make the host's networking what the Network Service says; returns the number of the latest change in that."""
+        async with self._syncing:
+            wanted = HostNetwork.model_validate(await self._rest.request("GET", f"{self._path}/network"))
+            await asyncio.to_thread(self._network.apply, wanted)
+            self._synced = wanted.change
+        return wanted.change
+
+    def know_port(self, port_id: str) -> None:
+        """For a thread: what the Network Service says of a port that is about to be plugged is known here after this.
+
+        Mostly it came with the port; not where the server moved here, or this worker began in between.
+        """
+        if not self._network.knows(port_id):
+            self._rest.blocking(self.sync())
 
     async def pay(self) -> None:
         """Carry out all the clean-up that this host owes, and say so for each."""
@@ -141,6 +161,8 @@ class Upkeep:
         answer = await self._rest.request("POST", f"{self._path}/report", json=await self._report())
         for vni, tunnel_ips in answer["peers"].items():
             await asyncio.to_thread(self._network.set_peers, int(vni), tunnel_ips)
+        if answer["network"] != self._synced:
+            await self.sync()
         if not answer["ready"]:
             # An operator had said that this host is off: others may have got what it had.
             await self.settle()

@@ -14,7 +14,7 @@ from sqlalchemy import Update, bindparam, delete, exists, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col
 
-from infra.db import debts, unmended
+from infra.db import debts, network_changes, unmended
 from infra.db.changes import Horizon
 from infra.db.statements import run, table_of
 from infra.db.tables.hosts import AggregateHostRow, AggregateRow, ClaimRow, HostRow, RemovedHostRow
@@ -154,6 +154,7 @@ def remove(session: Session, name: str) -> None:
     # Should it come back, it enrols anew and removes all it has.
     debts.forgive(session, name)
     unmended.forget(session, name)
+    network_changes.forget(session, name)
     _bury(session, name)
     session.delete(row)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlmodel import Session, select
 
-from infra.db import idempotency, networks, ports, subnets
+from infra.db import idempotency, network_changes, networks, ports, subnets
 from infra.db.network_rows import touch
 from infra.db.tables.network import PortRow
 from infra.domain.errors import Conflict
@@ -87,6 +87,7 @@ def hand_over(session: Session, server_id: str, old_host: str, host: str, attemp
         row.host, row.bound_by = host, port_key(server_id, attempt, row.id)
         touch(row)
         session.add(row)
+    network_changes.mark(session, (old_host, host))
 
 
 def unbind(session: Session, port_id: str) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import update as update_rows
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
-from infra.db import addresses, floating_ip_rows, network_quotas, port_rows, security_groups
+from infra.db import addresses, floating_ip_rows, network_changes, network_quotas, port_rows, security_groups
 from infra.db.engine import is_duplicate
 from infra.db.network_rows import LOCKS, Selection, change, columns_of, matches, missing, rows_of, touch, within
 from infra.db.statements import Lookup, run
@@ -58,6 +58,7 @@ def create(session: Session, new: NewPort, quota: NetworkQuota, *, bound_by: str
     row = port_rows.add(session, values, new.mac_address)
     port_rows.join_groups(session, new.id, groups)
     fixed_ips = addresses.allocate(session, new.network_id, new.id, new.fixed_ips)
+    network_changes.mark_port(session, (new.host,), groups)
     return Port(**row.model_dump(), fixed_ips=fixed_ips, security_group_ids=groups)
 
 
@@ -139,6 +140,9 @@ def update(session: Session, port_id: str, changes: Mapping[str, Any]) -> Port:
     session.add(row)
     session.flush()
     made = port_rows.models(session, [row])[0]
+    if _enforced(made) != _enforced(before):
+        groups = {*before.security_group_ids, *made.security_group_ids}
+        network_changes.mark_port(session, (before.host, made.host), groups)
     if made.revision == before.revision and made != before:
         touch(row)
         session.flush()
@@ -159,7 +163,9 @@ def delete(session: Session, port_id: str) -> None:
             f"Port {port_id} cannot be deleted directly via the port API: has device owner {row.device_owner}.",
             kind="ServicePortInUse",
         )
+    groups = port_rows.models(session, [row])[0].security_group_ids
     port_rows.remove(session, [port_id])
+    network_changes.mark_port(session, (row.host,), groups)
 
 
 def row_of(session: Session, port_id: str, *, lock: bool = False) -> PortRow:
@@ -168,6 +174,12 @@ def row_of(session: Session, port_id: str, *, lock: bool = False) -> PortRow:
     if row is None:
         raise NotFound(f"Port {port_id} could not be found.", kind="PortNotFound")
     return row
+
+
+def _enforced(port: Port) -> tuple[object, ...]:
+    """What hosts do something about."""
+    sources = port.mac_address, port.fixed_ips, port.allowed_address_pairs
+    return port.host, port.port_security_enabled, port.security_group_ids, *sources
 
 
 def _groups(session: Session, new: NewPort, secured: bool) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from sqlmodel import Session, col, select
 
-from infra.db import network_quotas, security_groups
+from infra.db import network_changes, network_quotas, security_groups
 from infra.db.network_rows import Selection, columns_of, matches, rows_of, touch
 from infra.db.tables.network import SecurityGroupRuleRow
 from infra.domain.errors import Conflict, NotFound
@@ -32,6 +32,7 @@ def create(session: Session, rule: SecurityGroupRule, quota: NetworkQuota) -> Se
     session.add(SecurityGroupRuleRow(**rule.model_dump()))
     touch(group)
     session.add(group)
+    network_changes.mark_groups(session, (group.id,))
     session.flush()
     return rule
 
@@ -56,6 +57,7 @@ def delete(session: Session, rule_id: str) -> None:
     session.delete(_row(session, rule_id, anew=True))
     touch(group)
     session.add(group)
+    network_changes.mark_groups(session, (group.id,))
     session.flush()
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import delete as sql_delete
 from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
-from infra.db import network_quotas
+from infra.db import network_changes, network_quotas
 from infra.db.network_rows import Selection, change, columns_of, drop_tags, insert, matches, rows_of, tags_of, within
 from infra.db.statements import Lookup
 from infra.db.tables.network import (
@@ -142,6 +142,7 @@ def delete(session: Session, group_id: str, *, default_too: bool = False) -> Non
         session.flush()
     if _on_ports(session, group_id):
         raise _in_use(group_id)
+    network_changes.mark_named(session, group_id)
     rules = or_(
         col(SecurityGroupRuleRow.security_group_id) == group_id, col(SecurityGroupRuleRow.remote_group_id) == group_id
     )

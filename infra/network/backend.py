@@ -9,6 +9,7 @@ from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
+from infra.domain.host_network import HostNetwork
 from infra.domain.host_router import HostRouter
 from infra.domain.network import Nic
 
@@ -61,6 +62,22 @@ class NetworkBackend(Protocol):
 
         Raises:
             HostRejected: this host could not have one of them; the others it has.
+        """
+        ...
+
+    def learn(self, part: HostNetwork) -> None:
+        """Know what the Network Service says of ports that are about to be plugged; changes nothing by itself."""
+        ...
+
+    def knows(self, port_id: str) -> bool:
+        """Whether anything was learnt of the port. One that is plugged unknown is shut but for DHCP and metadata."""
+        ...
+
+    def apply(self, whole: HostNetwork) -> None:
+        """Enforce what the Network Service says of all ports of this host, on those that are plugged.
+
+        Raises:
+            HostRejected: this host could not do it; the same may be tried again.
         """
         ...
 

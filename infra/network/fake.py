@@ -4,10 +4,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import RLock
 
+from infra.domain.host_network import HostNetwork
 from infra.domain.host_router import HostRouter
 from infra.domain.network import Nic
 from infra.network import dhcp, names
 from infra.network.backend import Plugged
+from infra.network.knowledge import Knowledge
 from infra.network.port_files import PluggedPort, PortFiles
 
 
@@ -28,6 +30,7 @@ class FakeNetworkBackend:
         """Bridges and namespaces that exist; a test may add what nobody asked for, or take some away."""
         self.peers: dict[int, list[str]] = {}
         self.routers: tuple[HostRouter, ...] = ()
+        self.known = Knowledge()
         self.fault: Callable[[str], None] = lambda effect: None
         """Called before and after each effect with ``"plug:before"``, ``"plug:after"``, ``"unplug:before"`` and so
         on; raises where the host is to fail, or its reply to be lost."""
@@ -84,6 +87,18 @@ class FakeNetworkBackend:
             mended = [network_id for network_id in networks if not self._made(network_id) <= self.devices]
             self.devices |= self._wanted()
         return mended
+
+    def learn(self, part: HostNetwork) -> None:
+        self.known.add(part)
+
+    def knows(self, port_id: str) -> bool:
+        return self.known.port(port_id) is not None
+
+    def apply(self, whole: HostNetwork) -> None:
+        self.fault("apply:before")
+        with self._lock:
+            self.known.replace(whole, keep=set(self._ports))
+        self.fault("apply:after")
 
     def set_peers(self, vni: int, tunnel_ips: list[str]) -> None:
         self.fault("set_peers:before")

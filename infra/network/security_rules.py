@@ -73,6 +73,12 @@ def prefix_of(text: str) -> str:
         raise BadRequest(message, kind="HTTPBadRequest") from None
 
 
+def number_of(protocol: str | None, ethertype: str) -> int | None:
+    """A protocol's number on the wire; None, and 0 too, is any. ``icmp`` on IPv6 is ICMPv6."""
+    number = _number(protocol) or None
+    return PROTOCOLS["ipv6-icmp"] if number == PROTOCOLS["icmp"] and ethertype == "IPv6" else number
+
+
 def same(a: SecurityGroupRule, b: SecurityGroupRule) -> bool:
     """True if two rules of one group let the same through."""
     return _meaning(a) == _meaning(b)

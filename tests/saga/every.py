@@ -1,5 +1,5 @@
 """All scenarios there are."""
 
-from tests.saga import moves, scenarios
+from tests.saga import moves, networks, scenarios
 
-SCENARIOS = (*scenarios.SCENARIOS, *moves.SCENARIOS)
+SCENARIOS = (*scenarios.SCENARIOS, *moves.SCENARIOS, *networks.SCENARIOS)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import BigInteger, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from infra.db.types import Json, UtcDateTime
@@ -153,3 +153,12 @@ class NetworkQuotaRow(SQLModel, table=True):
 
     project_id: str = Field(primary_key=True)
     limits: dict[str, int] = Field(sa_type=Json)
+
+
+class NetworkChangeRow(SQLModel, table=True):
+    """How often the networking of a host was changed: the host compares it with what it has seen."""
+
+    __tablename__ = "network_changes"
+
+    host: str = Field(primary_key=True)
+    change: int = Field(sa_type=BigInteger)

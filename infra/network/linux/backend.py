@@ -12,10 +12,12 @@ from pathlib import Path
 from pyroute2.netlink.exceptions import NetlinkError
 
 from infra.domain.errors import HostRejected
+from infra.domain.host_network import HostNetwork
 from infra.domain.host_router import HostRouter, RouterNic
 from infra.domain.network import Nic
 from infra.network import dhcp, names
 from infra.network.backend import Plugged
+from infra.network.knowledge import Knowledge
 from infra.network.linux import dnsmasq, inside, leases, leftovers, links, locks, netns
 from infra.network.linux.routers import Routers
 from infra.network.port_files import PluggedPort, PortFiles
@@ -47,6 +49,7 @@ class LinuxNetworkBackend:
         self._built: dict[str, tuple[links.Devices, list[str]]] = {}
         self.routers = Routers(self._prefix, self._owner, self._directory / "routers", self._locks)
         self._peers: dict[int, list[str]] = {}
+        self._known = Knowledge()
 
     def plug(self, server_id: str, hostname: str, nic: Nic) -> Plugged:
         dhcp.check(nic)
@@ -93,6 +96,15 @@ class LinuxNetworkBackend:
         with self._errors("mend the networks"):
             links.let_bridged_frames_pass()
             return self._converge_all(wanted | {entry.name for entry in self._networks.iterdir()})
+
+    def learn(self, part: HostNetwork) -> None:
+        self._known.add(part)
+
+    def knows(self, port_id: str) -> bool:
+        return self._known.port(port_id) is not None
+
+    def apply(self, whole: HostNetwork) -> None:
+        self._known.replace(whole, keep={port.nic.port_id for port in self.ports.all()})
 
     def set_peers(self, vni: int, tunnel_ips: list[str]) -> None:
         self._peers[vni] = list(tunnel_ips)

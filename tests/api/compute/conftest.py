@@ -64,6 +64,7 @@ class Tokens:
         "bob": identity("bob", BOB, "member"),
         "admin": identity("admin", ADMIN, "admin"),
         "unscoped": identity("alice", None, "member"),
+        "worker": identity("worker", None, "service"),
     }
 
     async def verify(self, token: str, *, allow_expired: bool = False) -> Identity:

@@ -46,6 +46,17 @@ class Tokens:
         return self.known[token]
 
 
+class Told:
+    """Temporal, as far as the Network Service uses it: the hosts whose runs were started or told."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+
+    async def start_workflow(self, run: Any, params: Any, *, id: str, start_signal: str, **options: Any) -> None:
+        assert start_signal == "changed"
+        self.ids.append(id)
+
+
 class Caller:
     """Requests of one user; ``service`` sends a worker's token beside it."""
 
@@ -76,9 +87,14 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture
-async def http(database: Database, settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
+def told() -> Told:
+    return Told()
+
+
+@pytest.fixture
+async def http(database: Database, settings: Settings, told: Told) -> AsyncIterator[httpx.AsyncClient]:
     unused = cast(Any, None)
-    app = build(Services(settings, database, cast(Any, Tokens()), unused, unused, unused, unused))
+    app = build(Services(settings, database, cast(Any, Tokens()), unused, unused, cast(Any, told), unused))
 
     async def door(scope: Scope, receive: Receive, send: Send) -> None:
         await app({**scope, "root_path": "/network", "request_id": "req-1"}, receive, send)
