@@ -11,7 +11,7 @@ from api.auth import Context, MemberDep, ReaderDep
 from api.deps import ServicesDep
 from api.network import body as bodies
 from api.network import policy, query, views
-from api.network.context import quota_of
+from api.network.context import changing, quota_of
 from api.network.router_schemas import FloatingIpCreate, FloatingIpUpdate
 from infra.db import floating_ips, networks, ports
 from infra.db.types import now
@@ -64,7 +64,7 @@ async def create(ctx: MemberDep, found: ServicesDep, body: bodies.JsonDep) -> Re
         _may_lead(session, ctx, new, new.port_id)
         return floating_ips.create(session, new, quota_of(found), subnet_id=wanted.subnet_id)
 
-    return JSONResponse({"floatingip": views.floating_ip(await found.db.write(work))}, 201)
+    return JSONResponse({"floatingip": views.floating_ip(await changing(ctx, found, work))}, 201)
 
 
 @router.put("/{floating_ip_id}")
@@ -77,7 +77,7 @@ async def update(floating_ip_id: str, ctx: MemberDep, found: ServicesDep, body: 
         _may_lead(session, ctx, before, changes.get("port_id"))
         return floating_ips.update(session, floating_ip_id, changes)
 
-    return JSONResponse({"floatingip": views.floating_ip(await found.db.write(work))})
+    return JSONResponse({"floatingip": views.floating_ip(await changing(ctx, found, work))})
 
 
 @router.delete("/{floating_ip_id}")
@@ -86,7 +86,7 @@ async def delete(floating_ip_id: str, ctx: MemberDep, found: ServicesDep) -> Res
         policy.see_floating_ip(ctx, floating_ips.get(session, floating_ip_id))
         floating_ips.delete(session, floating_ip_id)
 
-    await found.db.write(work)
+    await changing(ctx, found, work)
     return Response(status_code=204)
 
 

@@ -134,7 +134,8 @@ def change_port(ctx: Context, port: Port, network: Network, changes: dict[str, o
 
 def delete_port(ctx: Context, port: Port, network: Network) -> None:
     see_port(ctx, port, network)
-    if port.host and not ctx.is_service and not trusted(ctx):
+    bound = port.host and not port.device_owner.startswith("network:")
+    if bound and not ctx.is_service and not trusted(ctx):
         raise held(port)
 
 

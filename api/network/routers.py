@@ -11,7 +11,7 @@ from api.auth import Context, MemberDep, ReaderDep
 from api.deps import Services, ServicesDep
 from api.network import body as bodies
 from api.network import policy, query, views
-from api.network.context import quota_of
+from api.network.context import changing, quota_of
 from api.network.router_schemas import Interface, RouterCreate, RouterUpdate
 from infra.db import networks, ports, router_interfaces, routers, subnets
 from infra.db.tables.routing import RouterRow
@@ -53,7 +53,7 @@ async def create(ctx: MemberDep, found: ServicesDep, body: bodies.JsonDep) -> Re
             _may_connect(session, ctx, gateway, "create_router")
         return [routers.create(session, it, gateway, quota_of(found)) for it, gateway in new]
 
-    made = [views.router(it) for it in await found.db.write(work)]
+    made = [views.router(it) for it in await changing(ctx, found, work)]
     return JSONResponse({"routers": made} if bulk else {"router": made[0]}, 201)
 
 
@@ -66,7 +66,7 @@ async def update(router_id: str, ctx: MemberDep, found: ServicesDep, body: bodie
         _may_connect(session, ctx, changes.get("gateway"), "update_router")
         return routers.update(session, router_id, changes)
 
-    return JSONResponse({"router": views.router(await found.db.write(work))})
+    return JSONResponse({"router": views.router(await changing(ctx, found, work))})
 
 
 @router.delete("/{router_id}")
@@ -75,7 +75,7 @@ async def delete(router_id: str, ctx: MemberDep, found: ServicesDep) -> Response
         policy.see_router(ctx, routers.get(session, router_id))
         routers.delete(session, router_id)
 
-    await found.db.write(work)
+    await changing(ctx, found, work)
     return Response(status_code=204)
 
 
@@ -126,7 +126,7 @@ async def _interface(
         policy.see_router(ctx, routers.get(session, router_id))
         return change(session, routers.row_of(session, router_id, lock=True))
 
-    return JSONResponse(views.router_interface(await services.db.write(work)))
+    return JSONResponse(views.router_interface(await changing(ctx, services, work)))
 
 
 def _may_connect(session: Session, ctx: Context, gateway: GatewayWish | None, action: str) -> None:

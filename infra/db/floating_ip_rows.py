@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, update
 from sqlmodel import Session, col, select
 
+from infra.db import network_changes
 from infra.db.network_rows import drop_tags, within
 from infra.db.tables.routing import FloatingIpRow
 from infra.db.types import now
@@ -16,8 +17,13 @@ NOWHERE: dict[str, Any] = {"port_id": None, "fixed_ip_address": None, "router_id
 
 def disassociate(session: Session, port_ids: Sequence[str]) -> None:
     """Floating IPs that led to these ports lead nowhere, and stay their projects'."""
+    led = within(FloatingIpRow.port_id, port_ids)
+    router_ids = session.exec(select(FloatingIpRow.router_id).where(led)).all()
+    if not router_ids:
+        return
+    network_changes.mark_routers(session, router_ids)
     revised = {"revision": col(FloatingIpRow.revision) + 1, "updated_at": now()}
-    session.execute(update(FloatingIpRow).where(within(FloatingIpRow.port_id, port_ids)).values({**NOWHERE, **revised}))
+    session.execute(update(FloatingIpRow).where(led).values({**NOWHERE, **revised}))
 
 
 def check_kept(session: Session, port_id: str, addresses: Collection[str]) -> None:
@@ -35,8 +41,10 @@ def drop_unassociated(session: Session, network_id: str) -> list[str]:
 
 def drop(session: Session, *conditions: ColumnElement[bool]) -> list[str]:
     """Delete floating IPs; returns their ports, which are left."""
-    found = session.exec(select(FloatingIpRow.id, FloatingIpRow.floating_port_id).where(*conditions)).all()
-    ids = [floating_ip_id for floating_ip_id, _ in found]
+    query = select(FloatingIpRow.id, FloatingIpRow.floating_port_id, FloatingIpRow.router_id).where(*conditions)
+    found = session.exec(query).all()
+    ids = [floating_ip_id for floating_ip_id, _, _ in found]
+    network_changes.mark_routers(session, [router_id for _, _, router_id in found])
     drop_tags(session, ids)
     session.execute(delete(FloatingIpRow).where(within(FloatingIpRow.id, ids)))
-    return [port_id for _, port_id in found]
+    return [port_id for _, port_id, _ in found]

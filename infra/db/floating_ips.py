@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlmodel import Session, col, select
 
-from infra.db import addresses, network_quotas, port_rows, ports, router_gateways, routers
+from infra.db import addresses, network_changes, network_quotas, port_rows, ports, router_gateways, routers
 from infra.db.floating_ip_rows import NOWHERE, drop
 from infra.db.network_rows import (
     Selection,
@@ -98,6 +98,7 @@ def update(session: Session, floating_ip_id: str, changes: Mapping[str, Any]) ->
     elif fixed is not None:
         raise _refused("fixed_ip_address cannot be specified without a port_id")
     elif "port_id" in changes:
+        network_changes.mark_routers(session, [row.router_id])
         change(row, NOWHERE)
     change(row, plain)
     session.add(row)
@@ -162,6 +163,7 @@ def _lead(session: Session, row: FloatingIpRow, port_id: str, fixed_ip_address: 
             f"associate Port {port_id} with a Floating IP.",
             kind="ExternalGatewayForFloatingIPNotFound",
         )
+    network_changes.mark_routers(session, [row.router_id, router_id])
     leads = {"port_id": port_id, "fixed_ip_address": fixed, "router_id": router_id, "status": "ACTIVE"}
     change(row, leads)
     session.add(row)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 
 from sqlmodel import Session, col, or_, select
 
-from infra.db import network_changes
+from infra.db import host_routers, network_changes
 from infra.db.network_rows import within
 from infra.db.tables.hosts import ClaimRow
 from infra.db.tables.network import (
@@ -19,12 +19,13 @@ from infra.network.security_rules import number_of
 
 
 def of_host(session: Session, host: str) -> HostNetwork:
-    """Of the ports that are bound to the host, and of those whose servers are on their way to it."""
+    """Of the ports that are bound to the host, and of those whose servers are on their way to it; with its routers."""
     # First: what is written meanwhile is read twice rather than never.
     change = network_changes.number(session, host)
     coming = select(ClaimRow.server_id).where(ClaimRow.host == host)
     here = or_(col(PortRow.host) == host, (col(PortRow.bound_by) != "") & col(PortRow.device_id).in_(coming))
-    return _read(session, change, session.exec(select(PortRow).where(here).order_by(col(PortRow.id))).all())
+    found = _read(session, change, session.exec(select(PortRow).where(here).order_by(col(PortRow.id))).all())
+    return found.model_copy(update={"routers": host_routers.of_host(session, host)})
 
 
 def of_port(session: Session, host: str, port_id: str) -> HostNetwork:

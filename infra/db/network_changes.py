@@ -15,6 +15,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 from infra.db.network_rows import within
 from infra.db.statements import Lookup, run, table_of
 from infra.db.tables.network import NetworkChangeRow, PortRow, PortSecurityGroupRow, SecurityGroupRuleRow
+from infra.domain.router import GATEWAY_OWNER, INTERFACE_OWNER
 
 _TABLE = table_of(NetworkChangeRow)
 _BY_HOST = Lookup(NetworkChangeRow, "host")
@@ -64,6 +65,20 @@ def mark_port(session: Session, hosts: Iterable[str], group_ids: Iterable[str]) 
     """A port came to these hosts, went from them or changed there; so did who is in these groups, for hosts with ports
     whose rules name them."""
     mark(session, {*hosts, *_naming(session, tuple(group_ids))})
+
+
+def mark_routers(session: Session, router_ids: Iterable[str | None]) -> None:
+    """What these routers do is another: the hosts that they are on."""
+    ids = sorted({one for one in router_ids if one is not None})
+    if ids:
+        own = col(PortRow.device_owner).in_((INTERFACE_OWNER, GATEWAY_OWNER))
+        mark(session, session.exec(select(PortRow.host).where(within(PortRow.device_id, ids), own).distinct()))
+
+
+def mark_network(session: Session, network_id: str) -> None:
+    """Routers in this network find it another: its MTU, or its gateways."""
+    own = col(PortRow.device_owner).in_((INTERFACE_OWNER, GATEWAY_OWNER))
+    mark(session, session.exec(select(PortRow.host).where(PortRow.network_id == network_id, own).distinct()))
 
 
 def mark_named(session: Session, group_id: str) -> None:

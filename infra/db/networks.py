@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, false, literal, or_, true
 from sqlmodel import Session, col, select
 
-from infra.db import floating_ip_rows, network_quotas, port_rows, subnets
+from infra.db import floating_ip_rows, network_changes, network_quotas, port_rows, subnets
 from infra.db.network_rows import (
     Selection,
     change,
@@ -141,6 +141,8 @@ def update(session: Session, network_id: str, changes: Mapping[str, Any]) -> Net
     smallest = 1280 if any(s.ip_version == 6 for s in _subnet_rows(session, [network_id])) else 68
     if "mtu" in changes and changes["mtu"] < smallest:
         raise BadRequest(f"Requested MTU is too small, it must be at least {smallest}.", kind="InvalidInput")
+    if "mtu" in changes:
+        network_changes.mark_network(session, network_id)
     change(row, changes)
     session.add(row)
     session.flush()

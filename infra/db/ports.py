@@ -16,6 +16,7 @@ from infra.db.tables.network import AddressRow, NetworkRow, PortRow, PortSecurit
 from infra.db.types import now
 from infra.domain.errors import Conflict, NotFound
 from infra.domain.network import NetworkQuota, NewPort, Port
+from infra.domain.router import INTERFACE_OWNER
 
 COLUMNS = columns_of(
     PortRow,
@@ -179,7 +180,7 @@ def row_of(session: Session, port_id: str, *, lock: bool = False) -> PortRow:
 def _enforced(port: Port) -> tuple[object, ...]:
     """What hosts do something about."""
     sources = port.mac_address, port.fixed_ips, port.allowed_address_pairs
-    return port.host, port.port_security_enabled, port.security_group_ids, *sources
+    return port.host, port.admin_state_up, port.port_security_enabled, port.security_group_ids, *sources
 
 
 def _groups(session: Session, new: NewPort, secured: bool) -> tuple[str, ...]:
@@ -208,7 +209,11 @@ def _check_bound(before: Port, changes: Mapping[str, Any]) -> None:
     same = wanted is None or [(w.subnet_id, w.ip_address) for w in wanted] == [
         (ip.subnet_id, ip.ip_address) for ip in before.fixed_ips
     ]
-    if before.host and not (same and changes.get("mac_address", before.mac_address) == before.mac_address):
+    if (
+        before.host
+        and before.device_owner != INTERFACE_OWNER
+        and not (same and changes.get("mac_address", before.mac_address) == before.mac_address)
+    ):
         raise Conflict(
             f"Unable to complete operation on port {before.id}, port is already bound, port type: bridge, "
             f"its addresses can't change until it is detached.",

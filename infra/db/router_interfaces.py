@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import Select
 
-from infra.db import addresses, network_quotas, port_bindings, port_rows, ports, subnets
+from infra.db import addresses, host_routers, network_changes, network_quotas, port_bindings, port_rows, ports, subnets
 from infra.db.network_rows import network_row, touch, within
 from infra.db.tables.network import AddressRow, PortRow, SubnetRow
 from infra.db.tables.routing import FloatingIpRow, RouterRow
@@ -70,6 +70,7 @@ def remove(session: Session, row: RouterRow, port_id: str | None, subnet_id: str
         message = f"Subnet on port {port.id} does not match the requested subnet {subnet_id}."
         raise Conflict(message, kind="SubnetMismatchForPort")
     _check_unused(session, row, subnet_ids)
+    network_changes.mark_routers(session, [row.id])
     port_rows.remove(session, [port.id])
     return _changed(session, row, port)
 
@@ -161,6 +162,7 @@ def _changed(session: Session, row: RouterRow, port: Port) -> RouterInterface:
     touch(row)
     session.add(row)
     session.flush()
+    host_routers.changed(session, row.id)
     return RouterInterface(
         router_id=row.id,
         project_id=row.project_id,

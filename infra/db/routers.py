@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlmodel import Session, select
 
-from infra.db import addresses, network_quotas, router_gateways, router_interfaces
+from infra.db import addresses, host_routers, network_changes, network_quotas, router_gateways, router_interfaces
 from infra.db.network_rows import Selection, change, columns_of, drop_tags, insert, matches, rows_of, tags_of, within
 from infra.db.tables.network import PortRow
 from infra.db.tables.routing import RouterRow
@@ -32,6 +32,7 @@ def create(session: Session, router: Router, gateway: GatewayWish | None, quota:
     if gateway is not None:
         row = row_of(session, router.id, lock=True)
         router_gateways.connect(session, row, gateway)
+        host_routers.changed(session, router.id)
     return get(session, router.id)
 
 
@@ -60,6 +61,7 @@ def update(session: Session, router_id: str, changes: Mapping[str, Any]) -> Rout
     plain = dict(changes)
     if "gateway" in plain:
         wish = plain.pop("gateway")
+        network_changes.mark_routers(session, [router_id])
         if wish is None:
             router_gateways.disconnect(session, row)
         else:
@@ -71,6 +73,9 @@ def update(session: Session, router_id: str, changes: Mapping[str, Any]) -> Rout
     session.flush()
     if "routes" in plain or "gateway" in changes:
         _check_routes(session, row)
+    network_changes.mark_routers(session, [router_id])
+    if "gateway" in changes:
+        host_routers.changed(session, router_id)
     return _models(session, [row])[0]
 
 
@@ -84,6 +89,7 @@ def delete(session: Session, router_id: str) -> None:
     row = row_of(session, router_id, lock=True)
     if router_interfaces.ports_of(session, router_id):
         raise Conflict(f"Router {router_id} still has ports.", kind="RouterInUse")
+    network_changes.mark_routers(session, [router_id])
     router_gateways.disconnect(session, row)
     drop_tags(session, [router_id])
     session.delete(row)

@@ -6,7 +6,18 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 from sqlmodel import Session, col, select
 
-from infra.db import attachments, claims, debts, hosts, port_bindings, ports, servers, volume_attachments, volumes
+from infra.db import (
+    attachments,
+    claims,
+    debts,
+    host_routers,
+    hosts,
+    port_bindings,
+    ports,
+    servers,
+    volume_attachments,
+    volumes,
+)
 from infra.db.tables.network import NetworkRow, PortRow
 from infra.domain.errors import BadRequest, NotFound
 from infra.domain.server import Server, VmState
@@ -76,6 +87,8 @@ def fence(session: Session, host: str, forced_down: bool) -> None:
         NotFound: there is no such host.
     """
     hosts.force_down(session, host, forced_down)
+    if forced_down:
+        host_routers.leave(session, host)
     for debt in debts.owed(session, host) if forced_down else ():
         _give_back(session, host, debt.server_id, debt.attempt)
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import bindparam, false, or_, true
 from sqlmodel import Session, col, select
 
-from infra.db import addresses, network_quotas, port_rows
+from infra.db import addresses, network_changes, network_quotas, port_rows
 from infra.db.network_rows import (
     Selection,
     change,
@@ -63,6 +63,7 @@ def create(session: Session, subnet: Subnet, quota: NetworkQuota) -> Subnet:
     session.add(row)
     session.flush()
     _serve_dhcp(session, row)
+    network_changes.mark_network(session, row.network_id)
     return _models(session, [row])[0]
 
 
@@ -114,6 +115,7 @@ def update(session: Session, subnet_id: str, changes: Mapping[str, Any]) -> Subn
         wanted["gateway_ip"] = gateway = ipam.check_gateway(cidr, gateway)
     if gateway != row.gateway_ip:
         _check_no_router(session, row)
+        network_changes.mark_network(session, row.network_id)
     if "allocation_pools" in wanted or "gateway_ip" in wanted:
         pools = [AllocationPool.model_validate(pool) for pool in wanted.get("allocation_pools", row.allocation_pools)]
         wanted["allocation_pools"] = [pool.model_dump() for pool in ipam.check_pools(cidr, pools, gateway)]
@@ -156,6 +158,7 @@ def remove(session: Session, row: SubnetRow) -> None:
     """Delete a subnet that no port but the DHCP port uses."""
     port_rows.remove(session, _dhcp_ports(session, row.id))
     drop_tags(session, [row.id])
+    network_changes.mark_network(session, row.network_id)
     session.delete(row)
     session.flush()
 

@@ -22,7 +22,7 @@ class Routed:
     def __init__(self, db: Database) -> None:
         self.db = db
         self.outside = network(db, external=True).id
-        subnet(db, self.outside, "203.0.113.0/24", enable_dhcp=False)
+        self.outside_subnet = subnet(db, self.outside, "203.0.113.0/24", enable_dhcp=False).id
         inside = network(db).id
         self.subnet = subnet(db, inside, "10.0.0.0/24").id
         self.router = self.new_router(GatewayWish(network_id=self.outside))
