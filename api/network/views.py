@@ -112,7 +112,7 @@ def port(it: Port, ctx: Context) -> Json:
             "binding:host_id": it.host,
             "binding:profile": it.binding_profile,
             "binding:vif_type": "bridge" if it.host else "unbound",
-            "binding:vif_details": {"connectivity": "l2", "port_filter": False} if it.host else {},
+            "binding:vif_details": {"connectivity": "l2", "port_filter": True} if it.host else {},
         }
     return view
 

@@ -17,6 +17,7 @@ from pyroute2 import IPRoute
 from infra.network.linux import LinuxNetworkBackend, links, netns
 from infra.settings import HostSettings
 from tests.contract.network_guest import guest
+from tests.contract.network_rules import in_default_group, unsecured
 from tests.contract.test_network_backend import make_nic, prefix
 
 pytestmark = pytest.mark.root
@@ -73,6 +74,7 @@ def test_guests_on_two_hosts_meet_and_each_host_serves_its_own(hosts: list[Host]
     nics = [make_nic(network_id, 10 + number, vni=vni) for number in (0, 1)]
     for host, other in (hosts, hosts[::-1]):
         host.do(lambda host=host, other=other: host.backend.set_peers(vni, [other.tunnel_ip]))
+        host.backend.learn(in_default_group(*nics))
     plugged = [
         host.do(lambda host=host, nic=nic: host.backend.plug("server", "web", nic))
         for host, nic in zip(hosts, nics, strict=True)
@@ -100,6 +102,7 @@ def test_a_guest_that_asks_at_the_wrong_host_hears_nothing(hosts: list[Host], tm
     network_id, vni = str(uuid.uuid4()), random.randrange(1, 2**24)
     here, there = make_nic(network_id, 10, vni=vni), make_nic(network_id, 11, vni=vni)
     for host, other in (hosts, hosts[::-1]):
+        host.backend.learn(unsecured(here, there))
         host.do(lambda host=host, other=other: host.backend.set_peers(vni, [other.tunnel_ip]))
     hosts[0].do(lambda: hosts[0].backend.plug("server", "web", here))
     plugged = hosts[1].do(lambda: hosts[1].backend.plug("server", "web", there))
@@ -114,6 +117,7 @@ def test_a_guest_that_asks_at_the_wrong_host_hears_nothing(hosts: list[Host], tm
 def test_a_guest_does_not_reach_its_host(hosts: list[Host], tmp_path: Path) -> None:
     """Not even one that knows the bridge's MAC address and sends to an address of the host, which asks for no ARP."""
     host, nic = hosts[0], make_nic(str(uuid.uuid4()), 10, vni=random.randrange(1, 2**24))
+    host.backend.learn(unsecured(nic))
     plugged = host.do(lambda: host.backend.plug("server", "web", nic))
     # The host itself may be as trusting as Linux's defaults allow: the greater of both settings counts.
     host.do(lambda: Path("/proc/sys/net/ipv4/conf/all/rp_filter").write_text("0"))

@@ -17,12 +17,14 @@ import pytest
 from pyroute2 import IPRoute
 
 from infra.domain.errors import HostRejected
+from infra.domain.host_network import HostNetwork, Rule
 from infra.domain.host_router import FloatingPair, HostRouter, Outside, RouterNic
 from infra.domain.network import HostRoute
 from infra.network import names
 from infra.network.linux import LinuxNetworkBackend, links, netns
 from infra.settings import HostSettings
 from tests.contract.network_guest import Guest, guest
+from tests.contract.network_rules import let_in, secured, unsecured
 from tests.contract.test_network_backend import make_nic, prefix
 
 pytestmark = pytest.mark.root
@@ -39,6 +41,8 @@ class Lab:
         self.settings, self.directory = settings, directory
         self.backend = LinuxNetworkBackend(settings, directory)
         self.inside, self.outside = str(uuid.uuid4()), str(uuid.uuid4())
+        self.known = HostNetwork()
+        """What is known of the latest guest."""
         self.vni = random.randrange(2**23, 2**24 - 2)
         self.router = HostRouter(
             id=str(uuid.uuid4()),
@@ -57,8 +61,11 @@ class Lab:
         return self.router.model_copy(update={"floating": found})
 
     @contextlib.contextmanager
-    def guest(self, last: int) -> Iterator[Guest]:
+    def guest(self, last: int, *rules: Rule) -> Iterator[Guest]:
+        """Its port lets in TCP on port 8080, or what ``rules`` say."""
         nic = make_nic(self.inside, last, vni=self.vni)
+        self.known = secured(nic, rules=rules or (let_in(6, 8080),))
+        self.backend.learn(self.known)
         plugged = self.backend.plug("server", "web", nic)
         with guest(plugged, nic.mac_address, self.directory) as machine:
             machine.configure(f"10.20.0.{last}", 24, {"0.0.0.0/0": "10.20.0.1"})
@@ -155,6 +162,14 @@ def test_a_guest_is_reached_at_its_floating_ip_and_not_after(lab: Lab) -> None:
         kept.close()
 
 
+def test_security_groups_see_who_calls_a_floating_ip(lab: Lab) -> None:
+    lab.backend.route([lab.floating(**{FLOATING: "10.20.0.10"})])
+    for allowed, is_reached in ((f"{HOST}/32", True), (f"{OWN}/32", False)):
+        rule = let_in(6, 8080, prefix=allowed)
+        with lab.guest(10, rule) as machine, answering(machine.run, "10.20.0.10"):
+            assert reaches(here, FLOATING, 1) is is_reached
+
+
 def test_a_floating_ip_moves_to_another_guest(lab: Lab) -> None:
     lab.backend.route([lab.floating(**{FLOATING: "10.20.0.10"})])
     with (
@@ -179,6 +194,7 @@ def test_a_router_joins_networks_and_has_routes(lab: Lab) -> None:
     router = lab.router.model_copy(update={"inside": (*lab.router.inside, joined), "routes": routes, "outside": None})
     lab.backend.route([router])
     nic = make_nic(third, 20, vni=lab.vni + 2, net="10.30.0")
+    lab.backend.learn(unsecured(nic))
     plugged = lab.backend.plug("other", "web", nic)
     with lab.guest(10) as machine, guest(plugged, nic.mac_address, lab.directory) as other:
         other.configure("10.30.0.20", 24, {"0.0.0.0/0": "10.30.0.1"})
@@ -213,6 +229,7 @@ def test_what_is_taken_away_is_mended(lab: Lab) -> None:
         assert reaches(here, FLOATING)
         assert lab.backend.heal() == []
         anew = LinuxNetworkBackend(lab.settings, lab.directory)
+        anew.learn(lab.known)
         anew.heal()
         assert reaches(here, FLOATING), "a worker that starts finds its routers in its files"
 
@@ -261,6 +278,7 @@ def test_a_worker_killed_at_any_moment_leaves_what_the_next_one_mends(lab: Lab) 
             worker.wait(10)
             worker.stdout.close()
             anew = LinuxNetworkBackend(lab.settings, lab.directory)
+            anew.learn(lab.known)
             anew.route([wanted])
             assert reaches(here, FLOATING)
             anew.route([])

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ def look(settings: Settings) -> Traces:
         "domains": sorted(_virsh(settings, "list", "--all", "--name").split()),
         "processes": sorted(processes(settings).values()),
         "devices": sorted(link["ifname"] for link in links if link["ifname"].startswith(prefix)),
+        "tables": sorted(set(re.findall(rf"table \S+ ({prefix}-\S+)", _run("nft", "list", "tables")))),
         "namespaces": sorted(name for name in _namespaces() if name.startswith(f"{prefix}-")),
         "files": _files(settings.host_directory.parent),
         "volumes": sorted(path.name for path in settings.volume_directory.rglob("*.qcow2")),
@@ -100,7 +102,7 @@ def _column(settings: Settings, query: str) -> list[Any]:
 
 
 async def _open_runs(settings: Settings) -> list[str]:
-    """But for those that compare hosts: they come by themselves."""
+    """But for those that bring hosts up to date: they come by themselves."""
     client = await connect(settings.temporal)
-    query = "ExecutionStatus = 'Running' AND WorkflowType != 'ReconcileHost'"
+    query = "ExecutionStatus = 'Running' AND WorkflowType NOT IN ('ReconcileHost', 'SyncHostNetwork')"
     return sorted([run.id async for run in client.list_workflows(query)])

@@ -3,7 +3,6 @@
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
@@ -17,8 +16,8 @@ from infra.domain.host_router import HostRouter, RouterNic
 from infra.domain.network import Nic
 from infra.network import dhcp, names
 from infra.network.backend import Plugged
-from infra.network.knowledge import Knowledge
-from infra.network.linux import dnsmasq, inside, leases, leftovers, links, locks, netns
+from infra.network.linux import dnsmasq, files, inside, leases, leftovers, links, locks, netns
+from infra.network.linux.packet_filter import PacketFilter
 from infra.network.linux.routers import Routers
 from infra.network.port_files import PluggedPort, PortFiles
 from infra.settings import HostSettings
@@ -49,7 +48,7 @@ class LinuxNetworkBackend:
         self._built: dict[str, tuple[links.Devices, list[str]]] = {}
         self.routers = Routers(self._prefix, self._owner, self._directory / "routers", self._locks)
         self._peers: dict[int, list[str]] = {}
-        self._known = Knowledge()
+        self._filter = PacketFilter(self._prefix)
 
     def plug(self, server_id: str, hostname: str, nic: Nic) -> Plugged:
         dhcp.check(nic)
@@ -67,6 +66,8 @@ class LinuxNetworkBackend:
         with self._errors("unplug a port"):
             port = self.ports.remove(port_id)
             if port is not None:
+                # A guest that is still there is not in the network any more: nothing would filter it.
+                links.let_go(names.tap(self._prefix, port_id))
                 self._converge(port.nic.network_id)
 
     def plugged(self) -> dict[str, list[str]]:
@@ -95,16 +96,22 @@ class LinuxNetworkBackend:
         wanted = {nic.network_id for nic in self._nics()}
         with self._errors("mend the networks"):
             links.let_bridged_frames_pass()
+            self._filter.notice_losses()
             return self._converge_all(wanted | {entry.name for entry in self._networks.iterdir()})
 
     def learn(self, part: HostNetwork) -> None:
-        self._known.add(part)
+        self._filter.known.add(part)
 
     def knows(self, port_id: str) -> bool:
-        return self._known.port(port_id) is not None
+        return self._filter.known.port(port_id) is not None
 
     def apply(self, whole: HostNetwork) -> None:
-        self._known.replace(whole, keep={port.nic.port_id for port in self.ports.all()})
+        plugged = self.ports.all()
+        self._filter.known.replace(whole, keep={port.nic.port_id for port in plugged})
+        with self._errors("filter the networks"), locks.held(self._locks / "all", shared=True):
+            for network_id in sorted({port.nic.network_id for port in plugged}):
+                with self._lock(network_id):
+                    self._enforce(network_id, self.ports.of_network(network_id))
 
     def set_peers(self, vni: int, tunnel_ips: list[str]) -> None:
         self._peers[vni] = list(tunnel_ips)
@@ -165,7 +172,10 @@ class LinuxNetworkBackend:
             if mended:
                 self._build(devices, ports, arguments)
                 self.on_change()
-            return mended
+            return self._enforce(network_id, ports) or mended
+
+    def _enforce(self, network_id: str, ports: Sequence[PluggedPort]) -> bool:
+        return self._filter.enforce(network_id, [port.nic for port in ports])
 
     def _converge_bare(self, devices: links.Devices) -> bool:
         """A network that no guest here is in, with bridge and tunnel for a router."""
@@ -215,10 +225,10 @@ class LinuxNetworkBackend:
 
     def _write(self, directory: Path, ports: Sequence[PluggedPort], *, restart: bool) -> None:
         """Write what the DHCP server rereads and, unless it is started anew anyway, have it do so."""
-        before = _read(directory / "hosts")
+        before = files.read(directory / "hosts")
         hosts = dhcp.hosts(ports)
-        changed = _replace(directory / "options", dhcp.options(ports))
-        changed = _replace(directory / "hosts", hosts) or changed
+        changed = files.replace(directory / "options", dhcp.options(ports))
+        changed = files.replace(directory / "hosts", hosts) or changed
         if restart or not changed:
             return
         if leases.hinder(directory, set(hosts.splitlines()) - set(before.splitlines())):
@@ -243,6 +253,7 @@ class LinuxNetworkBackend:
         netns.remove(names.namespace(self._prefix, network_id))
         with links.netlink() as ip:
             links.remove(ip, [names.veth(self._prefix, network_id)])
+        self._filter.drop(network_id)
         shutil.rmtree(self._networks / network_id, ignore_errors=True)
 
     def _devices(self, newest: Nic | RouterNic) -> links.Devices:
@@ -270,22 +281,3 @@ class LinuxNetworkBackend:
             _log.exception("could not %s", what)
             why = f": {os.strerror(error.errno)}" if isinstance(error, OSError) and error.errno else ""
             raise HostRejected(f"This host could not {what}{why}.") from error
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        return ""
-
-
-def _replace(path: Path, text: str) -> bool:
-    """Write the file whole, readable by the DHCP server's user; False when it holds just that already."""
-    if path.exists() and path.read_text() == text:
-        return False
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-        os.fchmod(file.fileno(), 0o644)
-    os.replace(temporary, path)
-    return True

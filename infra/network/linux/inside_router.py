@@ -2,16 +2,14 @@
 
 import ipaddress
 import socket
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 from pyroute2 import IPRoute
 
-from infra.domain.errors import HostRejected
 from infra.domain.host_router import HostRouter, RouterNic
 from infra.network import names, nat
-from infra.network.linux import addresses, connections, links, neighbours
+from infra.network.linux import addresses, connections, links, neighbours, nft
 
 _IPV4 = Path("/proc/sys/net/ipv4")
 _SETTINGS = {
@@ -26,7 +24,6 @@ _STATIC = 4
 """Who made a route (RTPROT_STATIC): ours, among those of the kernel."""
 _TABLE = 254
 _DEFAULT = "0.0.0.0/0"
-_NFT_SECONDS = 30
 
 
 def devices() -> set[str]:
@@ -52,7 +49,7 @@ def configure(router: HostRouter) -> None:
                 own += [f"{pair.outside}/32" for pair in router.floating]
             _address(ip, nic, own)
         _set_routes(ip, router)
-    _translate(nat.ruleset(router, names.router_device(outside.nic.port_id) if outside is not None else ""))
+    nft.load(nat.ruleset(router, names.router_device(outside.nic.port_id) if outside is not None else ""))
     connections.forget(lambda original, reply: nat.holds(router, original, reply))
 
 
@@ -79,9 +76,3 @@ def _set_routes(ip: IPRoute, router: HostRouter) -> None:
     for destination, hop in wanted.items():
         if any(ipaddress.IPv4Address(hop) in network for network in local):
             ip.route("replace", dst=destination, gateway=hop, proto=_STATIC, table=_TABLE)
-
-
-def _translate(rules: str) -> None:
-    done = subprocess.run(["nft", "-f", "-"], input=rules, text=True, capture_output=True, timeout=_NFT_SECONDS)
-    if done.returncode != 0:
-        raise HostRejected(f"nft refused the rules of a router: {done.stderr.strip()[:300]}")

@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from infra.domain.host_router import HostRouter
 from infra.network import names
 from infra.network.kept_files import KeptFiles
-from infra.network.linux import dnsmasq, links, netns
+from infra.network.linux import dnsmasq, links, netns, nft
 from infra.network.port_files import PortFiles
 
 _OWNER = re.compile(r"kilonova-[0-9a-f]{12}/", re.ASCII)
@@ -22,9 +22,12 @@ class Leftovers(BaseModel):
     devices: tuple[str, ...]
     namespaces: tuple[str, ...]
     processes: tuple[tuple[int, Path], ...]
+    tables: tuple[str, ...] = ()
+    """Of the packet filter."""
 
     def names(self) -> list[str]:
-        return [*self.devices, *self.namespaces, *(f"dnsmasq {directory.name}" for _, directory in self.processes)]
+        servers = (f"dnsmasq {directory.name}" for _, directory in self.processes)
+        return [*self.devices, *self.namespaces, *servers, *(f"table {name}" for name in self.tables)]
 
 
 def find(prefix: str, owner: str, networks: Path, ports: PortFiles, routers: KeptFiles[HostRouter]) -> Leftovers:
@@ -35,7 +38,7 @@ def find(prefix: str, owner: str, networks: Path, ports: PortFiles, routers: Kep
     """
     with links.netlink() as ip:
         there = links.all_names(ip)
-    namespaces = netns.names()
+    namespaces, tables = netns.names(), sorted(nft.tables())
     processes = [(pid, directory) for pid, directory in dnsmasq.scan() if directory.parent == networks]
 
     plugged, routed = ports.all(), routers.all()
@@ -48,19 +51,22 @@ def find(prefix: str, owner: str, networks: Path, ports: PortFiles, routers: Kep
         wanted |= {kind(prefix, network_id) for kind in (names.bridge, names.tunnel, names.veth)}
     ours = re.compile(rf"{prefix}[bxvtr][0-9a-z]{{8,}}", re.ASCII)
     foreign = {name for name, alias in there.items() if _OWNER.match(alias) and not alias.startswith(f"{owner}/")}
+
+    def stray(named: Sequence[str]) -> tuple[str, ...]:
+        """Namespaces, or tables, that are named after a network of ours which has no port here."""
+        return tuple(
+            name
+            for name in named
+            if (owner_id := _network_of(name, prefix))
+            and owner_id not in served
+            and names.bridge(prefix, owner_id) not in foreign
+        )
+
     return Leftovers(
         devices=tuple(sorted(name for name in there if ours.fullmatch(name) and name not in wanted | foreign)),
-        namespaces=(
-            *(
-                name
-                for name in namespaces
-                if (owner_id := _network_of(name, prefix))
-                and owner_id not in served
-                and names.bridge(prefix, owner_id) not in foreign
-            ),
-            *_routers_left(prefix, namespaces, {router.id for router in routed}),
-        ),
+        namespaces=(*stray(namespaces), *_routers_left(prefix, namespaces, {router.id for router in routed})),
         processes=tuple((pid, directory) for pid, directory in processes if directory.name not in served),
+        tables=stray(tables),
     )
 
 
@@ -72,6 +78,8 @@ def remove(found: Leftovers) -> None:
         netns.remove(name)
     with links.netlink() as ip:
         links.remove(ip, found.devices)
+    # Last: what is filtered is gone by then.
+    nft.remove(found.tables)
 
 
 def _routers_left(prefix: str, namespaces: Iterable[str], router_ids: Collection[str]) -> Iterator[str]:
@@ -81,10 +89,10 @@ def _routers_left(prefix: str, namespaces: Iterable[str], router_ids: Collection
             yield name
 
 
-def _network_of(namespace: str, prefix: str) -> str | None:
-    if not namespace.startswith(f"{prefix}-") or names.router_of(prefix, namespace) is not None:
+def _network_of(named: str, prefix: str) -> str | None:
+    if not named.startswith(f"{prefix}-") or names.router_of(prefix, named) is not None:
         return None
     try:
-        return names.check_id(namespace.removeprefix(f"{prefix}-"))
+        return names.check_id(named.removeprefix(f"{prefix}-"))
     except ValueError:
         return None

@@ -56,14 +56,16 @@ class Devices(BaseModel):
     @property
     def dhcp_mac(self) -> str:
         """The same on every host, so that a guest that moves finds its DHCP server where it was."""
-        digest = hashlib.sha256(self.network_id.encode()).digest()
-        return ":".join(f"{byte:02x}" for byte in bytes([0x02]) + digest[:5])
+        return _own_mac(self.network_id)
 
     @property
     def host_mac(self) -> str:
         """Of the bridge where the host has addresses: neighbours keep it, whatever is plugged."""
-        digest = hashlib.sha256(f"host of {self.network_id}".encode()).digest()
-        return ":".join(f"{byte:02x}" for byte in bytes([0x02]) + digest[:5])
+        return _own_mac(f"host of {self.network_id}")
+
+
+def _own_mac(of: str) -> str:
+    return ":".join(f"{byte:02x}" for byte in bytes([0x02]) + hashlib.sha256(of.encode()).digest()[:5])
 
 
 @contextmanager
@@ -135,6 +137,18 @@ def take_in(ip: IPRoute, bridge_name: str, taps: Iterable[str]) -> None:
             ip.link("set", index=tap, master=bridge)
 
 
+def let_go(tap: str) -> None:
+    """Take a guest's tap out of its bridge; "not there" is success."""
+    found = index(tap)
+    if found is not None:
+        with netlink() as ip:
+            try:
+                ip.link("set", index=found, master=0)
+            except NetlinkError as error:
+                if error.code != errno.ENODEV:
+                    raise
+
+
 def remove(ip: IPRoute, devices_or_names: Iterable[str]) -> None:
     """Delete devices by name; "not there" is success."""
     for name in devices_or_names:
@@ -170,21 +184,20 @@ def set_peers(ip: IPRoute, tunnel: str, peers: Iterable[str]) -> None:
         ip.fdb("del", ifindex=device, lladdr=_EVERY_MAC, dst=peer)
 
 
-def let_bridged_frames_pass() -> None:
-    """Keep the host's packet filter off bridged frames, which another program's DROP policy would otherwise lose.
+def track(ip: IPRoute, bridge: int) -> None:
+    """Have this bridge's frames go through the host's packet filter, where their connections are known."""
+    ip.link("set", index=bridge, kind="bridge", br_nf_call_iptables=1, br_nf_call_ip6tables=1)
 
-    A bridge that wants the filter (security groups) asks for it by its own ``nf_call_iptables``.
+
+def let_bridged_frames_pass() -> None:
+    """Keep the host's packet filter off the frames of others' bridges, which its DROP policy would otherwise lose.
+
+    Those of ours go through it (``track``).
     """
     for family in ("iptables", "ip6tables", "arptables"):
         setting = _SYSCTL / "bridge" / f"bridge-nf-call-{family}"
         if setting.exists() and setting.read_text().strip() != "0":
             setting.write_text("0")
-
-
-def master(ip: IPRoute, device: int) -> int | None:
-    """The bridge that a device is in."""
-    found: int | None = _get(ip, device).get_attr("IFLA_MASTER")
-    return found
 
 
 def alias(owner: str, thing_id: str) -> str:

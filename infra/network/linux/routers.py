@@ -102,7 +102,9 @@ class Routers:
     def _is_plugged(self, ip: IPRoute, nic: RouterNic) -> bool:
         here = links.index(self._veth(nic))
         bridge = links.index(names.bridge(self._prefix, nic.network_id))
-        return here is not None and bridge is not None and links.master(ip, here) == bridge
+        if here is None or bridge is None:
+            return False
+        return bool(ip.link("get", index=here)[0].get_attr("IFLA_MASTER") == bridge)
 
     def _plug(self, ip: IPRoute, nic: RouterNic, router_id: str, *, inside: bool) -> None:
         """Not isolated in its bridge: a router answers guests of other hosts, too."""
