@@ -4,15 +4,13 @@ a host that was not told reads the number with its next report.
 Whoever changes rules, groups, ports or what ports are in says so here.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-from sqlalchemy import bindparam
+from sqlalchemy import BindParameter, Select, bindparam, select
 from sqlalchemy import delete as sql_delete
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Session, col, select
-from sqlmodel.sql.expression import SelectOfScalar
+from sqlmodel import Session, col
 
-from infra.db.network_rows import within
 from infra.db.statements import Lookup, run, table_of
 from infra.db.tables.network import NetworkChangeRow, PortRow, PortSecurityGroupRow, SecurityGroupRuleRow
 from infra.domain.router import GATEWAY_OWNER, INTERFACE_OWNER
@@ -26,6 +24,22 @@ _COUNT = {
     "sqlite": sqlite.insert(_TABLE).values(_FIRST).on_conflict_do_update(index_elements=["host"], set_=_NEXT),
     "postgresql": postgresql.insert(_TABLE).values(_FIRST).on_conflict_do_update(index_elements=["host"], set_=_NEXT),
 }
+
+_PORT, _LINK, _RULE = table_of(PortRow).c, table_of(PortSecurityGroupRow).c, table_of(SecurityGroupRuleRow).c
+_HOSTS = (
+    select(_PORT.host)
+    .join(table_of(PortSecurityGroupRow), _LINK.port_id == _PORT.id)
+    .where(_PORT.host != "")
+    .distinct()
+)
+_IDS: BindParameter[str] = bindparam("ids", expanding=True)
+_IN = _HOSTS.where(_LINK.security_group_id.in_(_IDS))
+_NAMING = _HOSTS.where(
+    _LINK.security_group_id.in_(select(_RULE.security_group_id).where(_RULE.remote_group_id.in_(_IDS)))
+)
+_ROUTING = select(_PORT.host).where(_PORT.device_owner.in_((INTERFACE_OWNER, GATEWAY_OWNER))).distinct()
+_OF_ROUTERS = _ROUTING.where(_PORT.device_id.in_(_IDS))
+_IN_NETWORK = _ROUTING.where(_PORT.network_id.in_(_IDS))
 
 
 def mark(session: Session, hosts: Iterable[str]) -> None:
@@ -54,47 +68,31 @@ def forget(session: Session, host: str) -> None:
     session.execute(sql_delete(NetworkChangeRow).where(col(NetworkChangeRow.host) == host))
 
 
-def mark_groups(session: Session, group_ids: Iterable[str]) -> None:
+def mark_groups(session: Session, group_ids: Collection[str]) -> None:
     """The rules of these groups changed: hosts with ports in them."""
-    ids = tuple(group_ids)
-    if ids:
-        mark(session, session.exec(_hosts().where(within(PortSecurityGroupRow.security_group_id, ids))))
+    mark(session, _hosts(session, _IN, group_ids))
 
 
-def mark_port(session: Session, hosts: Iterable[str], group_ids: Iterable[str]) -> None:
+def mark_port(session: Session, hosts: Iterable[str], group_ids: Collection[str]) -> None:
     """A port came to these hosts, went from them or changed there; so did who is in these groups, for hosts with ports
     whose rules name them."""
-    mark(session, {*hosts, *_naming(session, tuple(group_ids))})
+    mark(session, {*hosts, *_hosts(session, _NAMING, group_ids)})
 
 
 def mark_routers(session: Session, router_ids: Iterable[str | None]) -> None:
     """What these routers do is another: the hosts that they are on."""
-    ids = sorted({one for one in router_ids if one is not None})
-    if ids:
-        own = col(PortRow.device_owner).in_((INTERFACE_OWNER, GATEWAY_OWNER))
-        mark(session, session.exec(select(PortRow.host).where(within(PortRow.device_id, ids), own).distinct()))
+    mark(session, _hosts(session, _OF_ROUTERS, {one for one in router_ids if one is not None}))
 
 
 def mark_network(session: Session, network_id: str) -> None:
     """Routers in this network find it another: its MTU, or its gateways."""
-    own = col(PortRow.device_owner).in_((INTERFACE_OWNER, GATEWAY_OWNER))
-    mark(session, session.exec(select(PortRow.host).where(PortRow.network_id == network_id, own).distinct()))
+    mark(session, _hosts(session, _IN_NETWORK, (network_id,)))
 
 
 def mark_named(session: Session, group_id: str) -> None:
     """Rules that name this group go with it."""
-    mark(session, _naming(session, (group_id,)))
+    mark(session, _hosts(session, _NAMING, (group_id,)))
 
 
-def _naming(session: Session, group_ids: tuple[str, ...]) -> Iterable[str]:
-    if not group_ids:
-        return ()
-    naming = select(SecurityGroupRuleRow.security_group_id).where(
-        within(SecurityGroupRuleRow.remote_group_id, group_ids)
-    )
-    return session.exec(_hosts().where(col(PortSecurityGroupRow.security_group_id).in_(naming)))
-
-
-def _hosts() -> SelectOfScalar[str]:
-    joined = select(PortRow.host).join(PortSecurityGroupRow, col(PortSecurityGroupRow.port_id) == col(PortRow.id))
-    return joined.where(col(PortRow.host) != "").distinct()
+def _hosts(session: Session, statement: Select[tuple[str]], ids: Collection[str]) -> list[str]:
+    return [row[0] for row in run(session, statement, {"ids": sorted(ids)})] if ids else []

@@ -157,16 +157,22 @@ def check_usable(session: Session, group_ids: Sequence[str], project_id: str) ->
 
     Raises:
         NotFound: one of them doesn't exist, or belongs to another project.
+        Conflict: SecurityGroupConflict: some are stateful, and some are not.
     """
     if not group_ids:
         return
     query = select(SecurityGroupRow).where(
         within(SecurityGroupRow.id, group_ids), SecurityGroupRow.project_id == project_id
     )
-    found = {row.id for row in session.exec(query.with_for_update(read=True, key_share=True))}
+    found = {row.id: row.stateful for row in session.exec(query.with_for_update(read=True, key_share=True))}
     for group_id in group_ids:
         if group_id not in found:
             raise _not_found(group_id)
+    if len(set(found.values())) > 1:
+        raise Conflict(
+            "Cannot apply both stateful and stateless security groups on the same port at the same time.",
+            kind="SecurityGroupConflict",
+        )
 
 
 def row_of(session: Session, group_id: str, *, lock: bool = False) -> SecurityGroupRow:

@@ -2,6 +2,7 @@
 speaks under another's name."""
 
 import contextlib
+import itertools
 import random
 import socket
 import subprocess
@@ -15,12 +16,12 @@ import pytest
 from infra.domain.host_network import AddressPair, HostNetwork, SecuredPort
 from infra.domain.network import Nic, NicAddress
 from infra.network import names
-from infra.network.linux import LinuxNetworkBackend, links, netns, nft
+from infra.network.linux import LinuxNetworkBackend, links, netns, nft, ruleset
 from infra.settings import HostSettings
 from tests.contract.network_guest import Guest, guest
 from tests.contract.network_rules import CLIENTS, OUT, WEB, in_default_group, let_in, secured, together, unsecured
 from tests.contract.test_network_backend import make_nic, prefix
-from tests.unit.network.test_ruleset import FABRIC, GOLDEN
+from tests.unit.network.test_ruleset import FABRIC, GOLDEN, GROUP, KNOWN, PLUGGED
 
 pytestmark = pytest.mark.root
 SSH, HTTP, PING = 22, 80, let_in(1, 8, 0)
@@ -295,6 +296,11 @@ def test_what_somebody_flushed_is_loaded_again(lan: Lan) -> None:
     assert lan.backend.heal() == [lan.network_id]
     assert lan.backend.heal() == []
     assert client.misses(web.ip, SSH)
+    # Or sooner, where it is to be changed.
+    nft.remove([lan.table])
+    lan.backend.apply(secured(*lan.nics, rules=(let_in(6, SSH),)))
+    assert client.reaches(web.ip, SSH)
+    assert client.misses(web.ip, HTTP)
 
 
 def test_a_worker_that_starts_takes_over_what_is_there(lan: Lan, tmp_path: Path) -> None:
@@ -309,12 +315,54 @@ def test_a_worker_that_starts_takes_over_what_is_there(lan: Lan, tmp_path: Path)
     assert client.reaches(web.ip, HTTP)
 
 
+def test_a_stranger_that_forwards_nothing_does_not_part_guests(lan: Lan) -> None:
+    """As Docker's and many a firewall's policy: also one that comes later, and is left as it was."""
+    strangers = [f"stranger-{number}-{lan.prefix}" for number in (1, 2)]
+    before = [f"table ip {name}" for name in strangers]
+
+    def begin(name: str) -> None:
+        nft.load(f"table ip {name} {{ chain FORWARD {{ type filter hook forward priority 0; policy drop; }}\n}}\n")
+
+    try:
+        begin(strangers[0])
+        lan.backend.learn(in_default_group(*lan.nics))
+        client, web = lan.run()
+        assert client.reaches(web.ip, SSH)
+        begin(strangers[1])
+        assert client.misses(web.ip, SSH)
+        lan.backend.heal()
+        assert client.reaches(web.ip, SSH)
+        for nic in lan.nics:
+            lan.backend.unplug(f"server-{nic.mac_address}", nic.port_id)
+        for name in strangers:
+            assert "accept comment" not in nft.ask("list", "table", "ip", name)
+    finally:
+        nft.load("".join(f"{table}\ndelete {table}\n" for table in before))
+
+
 def test_the_kernel_takes_every_kind_of_rule(lan: Lan) -> None:
+    """All at once, and one after the other: it is the same table in the end, with nothing left of what there was."""
+    name = names.namespace(FABRIC.prefix, FABRIC.network_id)
+    steps = [ruleset.render(FABRIC, PLUGGED[:count], KNOWN) for count in (0, 1, 4, 2, 0)]
+    shrunk = KNOWN.model_copy(update={"rules": {}, "members": {}})
+    wider = KNOWN.model_copy(update={"members": {GROUP: ("10.0.0.0/24", "192.0.2.1")}})
+    steps[2:2] = [ruleset.render(FABRIC, PLUGGED[:2], known) for known in (shrunk, wider, KNOWN, wider)]
     try:
         nft.load(GOLDEN.read_text())
-        assert FABRIC.table in nft.tables()
+        nft.load(steps[0].whole())
+        for before, after in itertools.pairwise(steps):
+            nft.load(after.since(before))
+            grown = _listed(name)
+            nft.load(after.whole())
+            assert grown == _listed(name)
     finally:
-        nft.remove([FABRIC.table])
+        nft.remove([name])
+
+
+def _listed(name: str) -> list[str]:
+    """Each set, map, chain and what is in it, in no order but that of rules in their chain."""
+    parts = nft.ask("list", "table", "bridge", name).replace("\n\t\t\t     ", " ").split("\n\n")
+    return sorted(part.removeprefix(f"table bridge {name} {{\n").removesuffix("\n}\n") for part in parts)
 
 
 def test_a_table_of_no_network_is_a_leftover(lan: Lan) -> None:

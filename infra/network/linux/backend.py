@@ -96,7 +96,7 @@ class LinuxNetworkBackend:
         wanted = {nic.network_id for nic in self._nics()}
         with self._errors("mend the networks"):
             links.let_bridged_frames_pass()
-            self._filter.notice_losses()
+            self._filter.mend()
             return self._converge_all(wanted | {entry.name for entry in self._networks.iterdir()})
 
     def learn(self, part: HostNetwork) -> None:

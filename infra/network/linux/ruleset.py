@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 from infra.domain.host_network import HostNetwork, Rule, SecuredPort
 from infra.domain.network import Nic
 from infra.network import names
+from infra.network.linux.table import SetOfAddresses, Table, chain
 
 REPLY = 0x08000000
 """The bit of a packet's mark that says so, on this host only."""
@@ -39,59 +40,43 @@ class Fabric(BaseModel):
     zone: int
     """Of connection tracking, 1 to 65535: networks with equal addresses share no connections."""
 
-    @property
-    def table(self) -> str:
-        return names.namespace(self.prefix, self.network_id)
 
-
-def render(fabric: Fabric, nics: Sequence[Nic], known: HostNetwork) -> str:
-    """Input of ``nft -f`` that takes the place of all that there was for this network."""
+def render(fabric: Fabric, nics: Sequence[Nic], known: HostNetwork) -> Table:
+    """What there is to be for a network with these ports."""
     ports = {port.id: port for port in known.ports}
     judged = [(nic, port) for nic in nics if (port := ports.get(nic.port_id, SecuredPort(id=nic.port_id))).secured]
     rules = {port.id: _rules(port, known.rules) for _, port in judged}
     named = sorted({rule.group for of_one in rules.values() for rule in of_one if rule.group is not None})
-    body = [*_sets(named, known.members), *_forward(fabric, [nic for nic, _ in judged])]
+    chains: dict[str, tuple[str, ...]] = {}
     for nic, port in judged:
-        body += _chain(_out(nic), _leaving(nic, port, rules[port.id]))
-        body += _chain(_in(nic), _arriving(fabric, nics, port, rules[port.id]))
-    return "\n".join([*_replaced(fabric.table), *_tracking(fabric), f"table bridge {fabric.table} {{", *body, "}", ""])
-
-
-def _replaced(table: str) -> Iterator[str]:
-    """One that is not there can't be deleted."""
-    for family in ("inet", "bridge"):
-        yield f"table {family} {table}"
-        yield f"delete table {family} {table}"
+        chains[_out(nic)] = tuple(_leaving(nic, port, rules[port.id]))
+        chains[_in(nic)] = tuple(_arriving(fabric, nics, port, rules[port.id]))
+    # The mark is nobody's business outside.
+    tunnel = names.tunnel(fabric.prefix, fabric.network_id)
+    return Table(
+        name=names.namespace(fabric.prefix, fabric.network_id),
+        tracking=tuple(_tracking(fabric)),
+        forward=(f'oifname "{tunnel}" meta mark set meta mark and {_OTHERS:#x}',),
+        sets=dict(_sets(named, known.members)),
+        chains=chains,
+        leaving={names.tap(fabric.prefix, nic.port_id): _out(nic) for nic, _ in judged},
+        arriving={names.tap(fabric.prefix, nic.port_id): _in(nic) for nic, _ in judged},
+    )
 
 
 def _tracking(fabric: Fabric) -> list[str]:
     bridge = names.bridge(fabric.prefix, fabric.network_id)
+    replies = (
+        f"meta mark set meta mark and {_OTHERS:#x}",
+        f"ct state related meta mark set meta mark or {REPLY:#x}",
+        f"ct state established ct direction reply meta mark set meta mark or {REPLY:#x}",
+    )
+    hook = "type filter hook prerouting priority {}; policy accept;"
     return [
-        f"table inet {fabric.table} {{",
-        *_chain("zone", [f'iifname "{bridge}" ct zone set {fabric.zone}'], "type filter hook prerouting priority raw;"),
-        *_chain("state", [f'iifname "{bridge}" jump replies'], "type filter hook prerouting priority mangle;"),
-        *_chain(
-            "replies",
-            [
-                f"meta mark set meta mark and {_OTHERS:#x}",
-                f"ct state related meta mark set meta mark or {REPLY:#x}",
-                f"ct state established ct direction reply meta mark set meta mark or {REPLY:#x}",
-            ],
-        ),
-        "}",
+        *chain("zone", [f'iifname "{bridge}" ct zone set {fabric.zone}'], hook.format("raw")),
+        *chain("replies", replies),
+        *chain("state", [f'iifname "{bridge}" jump replies'], hook.format("mangle")),
     ]
-
-
-def _forward(fabric: Fabric, nics: Iterable[Nic]) -> list[str]:
-    taps = [(names.tap(fabric.prefix, nic.port_id), nic) for nic in nics]
-    lines = []
-    if taps:
-        lines.append("iifname vmap { " + ", ".join(f'"{tap}" : jump {_out(nic)}' for tap, nic in taps) + " }")
-        lines.append("oifname vmap { " + ", ".join(f'"{tap}" : jump {_in(nic)}' for tap, nic in taps) + " }")
-    # The mark is nobody's business outside.
-    tunnel = names.tunnel(fabric.prefix, fabric.network_id)
-    lines.append(f'oifname "{tunnel}" meta mark set meta mark and {_OTHERS:#x}')
-    return _chain("forward", lines, "type filter hook forward priority filter;")
 
 
 def _leaving(nic: Nic, port: SecuredPort, rules: Sequence[Rule]) -> Iterator[str]:
@@ -218,20 +203,12 @@ def _pairs(sources: Mapping[str, Iterable[_Network]]) -> str:
     return "{ " + ", ".join(elements) + " }"
 
 
-def _sets(groups: Iterable[str], members: Mapping[str, Sequence[str]]) -> list[str]:
-    lines: list[str] = []
+def _sets(groups: Iterable[str], members: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, SetOfAddresses]]:
     for group in groups:
         networks = [ipaddress.ip_network(text, strict=False) for text in members.get(group, ())]
         for family, version, kind in (("ip", 4, "ipv4_addr"), ("ip6", 6, "ipv6_addr")):
-            found = [_text(it) for it in _collapsed(it for it in networks if it.version == version)]
-            lines.append(f"set {_set(group, family)} {{ type {kind}; flags interval;")
-            lines += [f"elements = {{ {', '.join(found)} }}"] if found else []
-            lines.append("}")
-    return lines
-
-
-def _chain(name: str, lines: Iterable[str], hook: str = "") -> list[str]:
-    return [f"chain {name} {{", *([f"{hook} policy accept;"] if hook else []), *lines, "}"]
+            found = _collapsed(it for it in networks if it.version == version)
+            yield _set(group, family), SetOfAddresses(type=kind, elements=tuple(_text(it) for it in found))
 
 
 def _set(group: str, family: str) -> str:

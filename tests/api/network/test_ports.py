@@ -121,6 +121,9 @@ async def test_port_security_and_groups(alice: Caller, bob: Caller, net: dict[st
     await alice("POST", "/ports", {"port": conflict}, status=409)
     theirs = (await bob.make("security_group", name="g"))["id"]
     await alice("POST", "/ports", {"port": {"network_id": net["id"], "security_groups": [theirs]}}, status=404)
+    stateless = await alice.make("security_group", name="stateless", stateful=False)
+    mixed = {"security_groups": [group["id"], stateless["id"]], "network_id": net["id"]}
+    await alice("POST", "/ports", {"port": mixed}, status=409)
     change = {"port": {"port_security_enabled": True, "security_groups": [group["id"]]}}
     changed = await alice("PUT", f"/ports/{open_port['id']}", change, status=200)
     assert changed["port"]["security_groups"] == [group["id"]]

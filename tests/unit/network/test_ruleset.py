@@ -71,18 +71,34 @@ KNOWN = HostNetwork(
 
 
 def test_a_network_of_every_kind_of_port_and_rule() -> None:
-    assert ruleset.render(FABRIC, PLUGGED, KNOWN) == GOLDEN.read_text()
+    assert ruleset.render(FABRIC, PLUGGED, KNOWN).whole() == GOLDEN.read_text()
 
 
 def test_a_port_that_nothing_is_known_of_is_let_nothing_but_what_all_are() -> None:
-    text = ruleset.render(FABRIC, [PLUGGED[0]], HostNetwork())
-    chain = text.partition(f"chain in-{PLUGGED[0].port_id}")[2]
-    assert [line for line in chain.splitlines() if "tcp" in line or "ether type ip" in line] == []
-    assert chain.splitlines()[-4:-2] == ["meta mark and 0x8000000 == 0x8000000 return", "drop"]
+    chains = ruleset.render(FABRIC, [PLUGGED[0]], HostNetwork()).chains
+    for direction in ("in", "out"):
+        rules = chains[f"{direction}-{PLUGGED[0].port_id}"]
+        assert rules[-2:] == ("meta mark and 0x8000000 == 0x8000000 return", "drop")
+    known = ruleset.render(FABRIC, PLUGGED, KNOWN).chains
+    always = known[f"in-{PLUGGED[0].port_id}"]
+    assert chains[f"in-{PLUGGED[0].port_id}"][:-1] == always[: len(rules) - 1][: always.index(rules[-2]) + 1]
 
 
-def test_nothing_to_judge_is_no_rule_and_no_word_that_nft_refuses() -> None:
-    assert "vmap" not in ruleset.render(FABRIC, [PLUGGED[2]], KNOWN)
+def test_a_port_without_port_security_has_no_chain() -> None:
+    table = ruleset.render(FABRIC, [PLUGGED[2]], KNOWN)
+    assert (table.chains, table.leaving, table.arriving) == ({}, {}, {})
+
+
+def test_what_is_the_same_is_not_told_again() -> None:
+    table = ruleset.render(FABRIC, PLUGGED, KNOWN)
+    assert table.since(table) == ""
+    more = ruleset.render(FABRIC, [*PLUGGED, nic(5, "10.0.0.9")], KNOWN)
+    told = more.since(table).splitlines()
+    assert [line for line in told if nic(5).port_id not in line] == []
+    back = table.since(more).splitlines()
+    assert [line.split()[0] for line in back] == ["delete"] * 4
+    moved = ruleset.render(FABRIC.model_copy(update={"zone": 8}), PLUGGED, KNOWN)
+    assert moved.since(table) == moved.whole()
 
 
 @pytest.mark.parametrize(
