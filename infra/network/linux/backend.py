@@ -108,10 +108,14 @@ class LinuxNetworkBackend:
     def apply(self, whole: HostNetwork) -> None:
         plugged = self.ports.all()
         self._filter.known.replace(whole, keep={port.nic.port_id for port in plugged})
-        with self._errors("filter the networks"), locks.held(self._locks / "all", shared=True):
-            for network_id in sorted({port.nic.network_id for port in plugged}):
-                with self._lock(network_id):
-                    self._enforce(network_id, self.ports.of_network(network_id))
+        failed: list[HostRejected] = []
+        for network_id in sorted({port.nic.network_id for port in plugged}):
+            try:
+                self._enforce_now(network_id)
+            except HostRejected as error:
+                failed.append(error)
+        if failed:
+            raise failed[0]
 
     def set_peers(self, vni: int, tunnel_ips: list[str]) -> None:
         self._peers[vni] = list(tunnel_ips)
@@ -173,6 +177,14 @@ class LinuxNetworkBackend:
                 self._build(devices, ports, arguments)
                 self.on_change()
             return self._enforce(network_id, ports) or mended
+
+    def _enforce_now(self, network_id: str) -> None:
+        with (
+            self._errors("filter a network"),
+            locks.held(self._locks / "all", shared=True),
+            self._lock(network_id),
+        ):
+            self._enforce(network_id, self.ports.of_network(network_id))
 
     def _enforce(self, network_id: str, ports: Sequence[PluggedPort]) -> bool:
         return self._filter.enforce(network_id, [port.nic for port in ports])
