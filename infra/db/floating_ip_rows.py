@@ -41,10 +41,10 @@ def drop_unassociated(session: Session, network_id: str) -> list[str]:
 
 def drop(session: Session, *conditions: ColumnElement[bool]) -> list[str]:
     """Delete floating IPs; returns their ports, which are left."""
-    query = select(FloatingIpRow.id, FloatingIpRow.floating_port_id, FloatingIpRow.router_id).where(*conditions)
-    found = session.exec(query).all()
-    ids = [floating_ip_id for floating_ip_id, _, _ in found]
-    network_changes.mark_routers(session, [router_id for _, _, router_id in found])
+    found = session.exec(select(FloatingIpRow).where(*conditions)).all()
+    ids = [row.id for row in found]
+    network_changes.mark_routers(session, [row.router_id for row in found])
+    network_changes.mark_ports(session, [row.port_id for row in found])
     drop_tags(session, ids)
     session.execute(delete(FloatingIpRow).where(within(FloatingIpRow.id, ids)))
-    return [port_id for _, port_id, _ in found]
+    return [row.floating_port_id for row in found]

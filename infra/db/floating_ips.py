@@ -99,6 +99,7 @@ def update(session: Session, floating_ip_id: str, changes: Mapping[str, Any]) ->
         raise _refused("fixed_ip_address cannot be specified without a port_id")
     elif "port_id" in changes:
         network_changes.mark_routers(session, [row.router_id])
+        network_changes.mark_ports(session, [row.port_id])
         change(row, NOWHERE)
     change(row, plain)
     session.add(row)
@@ -164,6 +165,7 @@ def _lead(session: Session, row: FloatingIpRow, port_id: str, fixed_ip_address: 
             kind="ExternalGatewayForFloatingIPNotFound",
         )
     network_changes.mark_routers(session, [row.router_id, router_id])
+    network_changes.mark_ports(session, [row.port_id, port_id])
     leads = {"port_id": port_id, "fixed_ip_address": fixed, "router_id": router_id, "status": "ACTIVE"}
     change(row, leads)
     session.add(row)

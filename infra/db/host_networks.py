@@ -59,7 +59,9 @@ def of_host(session: Session, host: str) -> HostNetwork:
     # First: what is written meanwhile is read twice rather than never.
     change = network_changes.number(session, host)
     found = _read(session, change, run(session, _OF_HOST, {"of_host": host}).all())
-    return found.model_copy(update={"routers": host_routers.of_host(session, host)})
+    return found.model_copy(
+        update={"routers": host_routers.of_host(session, host), "public": host_routers.public(session, host)}
+    )
 
 
 def of_port(session: Session, host: str, port_id: str) -> HostNetwork:

@@ -51,6 +51,14 @@ def of_host(session: Session, host: str) -> tuple[HostRouter, ...]:
     return tuple(_router(session, row) for row in rows.all() if row.admin_state_up)
 
 
+def public(session: Session, host: str) -> dict[str, str]:
+    """Floating IPs that lead to ports of a host, wherever their router is; the oldest of each port."""
+    query = select(FloatingIpRow.port_id, FloatingIpRow.floating_ip_address)
+    led = query.join(PortRow, col(PortRow.id) == col(FloatingIpRow.port_id)).where(PortRow.host == host)
+    newest_first = led.order_by(col(FloatingIpRow.created_at).desc(), col(FloatingIpRow.id).desc())
+    return {port_id: address for port_id, address in session.exec(newest_first) if port_id is not None}
+
+
 def _router(session: Session, row: RouterRow) -> HostRouter:
     ports = [port for port in _ports(session, row.id) if port.admin_state_up]
     nics = {port.id: _nic(session, port) for port in ports}

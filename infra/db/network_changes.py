@@ -39,6 +39,7 @@ _NAMING = _HOSTS.where(
 )
 _ROUTING = select(_PORT.host).where(_PORT.device_owner.in_((INTERFACE_OWNER, GATEWAY_OWNER))).distinct()
 _OF_ROUTERS = _ROUTING.where(_PORT.device_id.in_(_IDS))
+_OF_PORTS = select(_PORT.host).where(_PORT.id.in_(_IDS)).distinct()
 _IN_NETWORK = _ROUTING.where(_PORT.network_id.in_(_IDS))
 
 
@@ -82,6 +83,11 @@ def mark_port(session: Session, hosts: Iterable[str], group_ids: Collection[str]
 def mark_routers(session: Session, router_ids: Iterable[str | None]) -> None:
     """What these routers do is another: the hosts that they are on."""
     mark(session, _hosts(session, _OF_ROUTERS, {one for one in router_ids if one is not None}))
+
+
+def mark_ports(session: Session, port_ids: Iterable[str | None]) -> None:
+    """What leads to these ports is another: the hosts that they are on."""
+    mark(session, _hosts(session, _OF_PORTS, {one for one in port_ids if one is not None}))
 
 
 def mark_network(session: Session, network_id: str) -> None:

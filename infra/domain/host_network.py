@@ -65,3 +65,5 @@ class HostNetwork(BaseModel):
     members: dict[str, tuple[str, ...]] = {}
     """Addresses and CIDRs."""
     routers: tuple[HostRouter, ...] = ()
+    public: dict[str, str] = {}
+    """Floating IPs, by the port of this host that they lead to: what guests read of themselves."""

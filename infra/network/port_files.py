@@ -24,3 +24,10 @@ class PortFiles(KeptFiles[PluggedPort]):
 
     def of_network(self, network_id: str) -> list[PluggedPort]:
         return [port for port in self.all() if port.nic.network_id == network_id]
+
+    def at(self, network_id: str, address: str) -> PluggedPort | None:
+        """The port in this network that has this IP address."""
+        for port in self.of_network(network_id):
+            if any(item.ip_address == address for item in port.nic.addresses):
+                return port
+        return None

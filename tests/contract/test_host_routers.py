@@ -111,6 +111,20 @@ def test_a_floating_ip_that_goes_is_counted_for_the_host(routed: Routed, how: st
     assert routed.db.read_now(network_changes.number, host) > before
 
 
+def test_the_host_of_a_guest_knows_its_floating_ip(routed: Routed) -> None:
+    """Also where it is not the router's."""
+    host = place_of(routed)
+    other = "h2" if host == "h1" else "h1"
+    routed.db.write_now(ports.update, routed.port, {"host": other})
+    before = routed.db.read_now(network_changes.number, other)
+    held = routed.floating(port_id=routed.port)
+    assert routed.db.read_now(host_networks.of_host, other).public == {routed.port: held.floating_ip_address}
+    between = routed.db.read_now(network_changes.number, other)
+    routed.db.write_now(floating_ips.delete, held.id)
+    assert routed.db.read_now(host_networks.of_host, other).public == {}
+    assert before < between < routed.db.read_now(network_changes.number, other)
+
+
 def test_routers_of_one_external_network_come_to_one_host(routed: Routed) -> None:
     made = at_once(*(lambda: routed.new_router(GatewayWish(network_id=routed.outside)) for _ in range(4)))
     host = place_of(routed)

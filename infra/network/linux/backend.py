@@ -49,6 +49,7 @@ class LinuxNetworkBackend:
         self.routers = Routers(self._prefix, self._owner, self._directory / "routers", self._locks)
         self._peers: dict[int, list[str]] = {}
         self._filter = PacketFilter(self._prefix)
+        self._public: dict[str, str] = {}
 
     def plug(self, server_id: str, hostname: str, nic: Nic) -> Plugged:
         dhcp.check(nic)
@@ -82,10 +83,13 @@ class LinuxNetworkBackend:
 
     def server_at(self, network_id: str, address: str) -> str | None:
         """The server whose port in this network has this IP address, as written in its port file."""
-        for port in self.ports.of_network(network_id):
-            if any(item.ip_address == address for item in port.nic.addresses):
-                return port.server_id
-        return None
+        port = self.ports.at(network_id, address)
+        return port.server_id if port is not None else None
+
+    def public_at(self, network_id: str, address: str) -> str:
+        """The floating IP of the port in this network that has this IP address; empty where it has none."""
+        port = self.ports.at(network_id, address)
+        return self._public.get(port.nic.port_id, "") if port is not None else ""
 
     def route(self, routers: Sequence[HostRouter]) -> None:
         with self._errors("route"):
@@ -106,6 +110,7 @@ class LinuxNetworkBackend:
         return self._filter.known.port(port_id) is not None
 
     def apply(self, whole: HostNetwork) -> None:
+        self._public = whole.public
         plugged = self.ports.all()
         self._filter.known.replace(whole, keep={port.nic.port_id for port in plugged})
         failed: list[HostRejected] = []
