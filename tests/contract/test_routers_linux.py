@@ -21,7 +21,7 @@ from infra.domain.host_network import HostNetwork, Rule
 from infra.domain.host_router import FloatingPair, HostRouter, Outside, RouterNic
 from infra.domain.network import HostRoute
 from infra.network import names
-from infra.network.linux import LinuxNetworkBackend, links, netns
+from infra.network.linux import LinuxNetworkBackend, links, netns, nft
 from infra.settings import HostSettings
 from tests.contract.network_guest import Guest, guest
 from tests.contract.network_rules import let_in, secured, unsecured
@@ -160,6 +160,40 @@ def test_a_guest_is_reached_at_its_floating_ip_and_not_after(lab: Lab) -> None:
         with pytest.raises(TimeoutError):
             kept.recv(1)
         kept.close()
+
+
+def test_guests_go_on_where_the_machine_lets_them(lab: Lab) -> None:
+    beyond, bridge = f"beyond-{uuid.uuid4()}", names.bridge(lab.settings.interface_prefix, lab.outside)
+    netns.run_in(beyond, lambda: None)
+
+    def configure(device: str, address: str) -> None:
+        with IPRoute() as ip:
+            ip.addr("add", index=links.index(device), address=address, prefixlen=24)
+            ip.link("set", index=links.index(device), state="up")
+
+    try:
+        with IPRoute() as ip:
+            ip.link("add", ifname="out", kind="veth", peer={"ifname": "eth0", "net_ns_fd": beyond})
+        configure("out", "198.51.100.1")
+        netns.run_in(beyond, lambda: configure("eth0", "198.51.100.2"))
+        rules = (
+            'add chain ip out post { type nat hook postrouting priority srcnat; }; add rule ip out post oifname "out"'
+        )
+        nft.load(f"add table ip out; {rules} masquerade")
+        lab.backend.route([lab.router])
+        with lab.guest(10) as machine, answering(lambda work: netns.run_in(beyond, work), "198.51.100.2") as heard:
+            assert not reaches(machine.run, "198.51.100.2", 1)
+            for device in (bridge, "out"):
+                links.set_sysctl("ipv4/conf/{}/forwarding", device, "1")
+            assert reaches(machine.run, "198.51.100.2")
+            assert heard == ["198.51.100.1"]
+            LinuxNetworkBackend(lab.settings, lab.directory).heal()
+            assert Path(f"/proc/sys/net/ipv4/conf/{bridge}/forwarding").read_text().strip() == "1"
+    finally:
+        nft.load("add table ip out; delete table ip out")
+        with IPRoute() as ip:
+            links.remove(ip, ["out"])
+        netns.remove(beyond)
 
 
 def test_security_groups_see_who_calls_a_floating_ip(lab: Lab) -> None:

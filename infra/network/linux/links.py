@@ -20,6 +20,7 @@ from infra.network.linux import addresses
 
 AGEING_CENTISECONDS = 30000
 _SYSCTL = Path("/proc/sys/net")
+_STRICT = (("ipv6/conf/{}/disable_ipv6", "1"), ("ipv4/conf/{}/rp_filter", "1"))
 _EVERY_MAC = "00:00:00:00:00:00"
 
 
@@ -227,12 +228,13 @@ def _ensure_bridge(ip: IPRoute, devices: Devices, owner: str) -> int:
         there = _get(ip, bridge).get_attr("IFLA_IFALIAS") or wanted
         if there != wanted:
             raise HostRejected(f"The bridge {devices.bridge} on this host belongs to somebody else.")
-    no_host_address(devices.bridge)
     if devices.gateways:
         ip.link("set", index=bridge, address=devices.host_mac)
-        set_sysctl("ipv4/conf/{}/arp_ignore", devices.bridge, "1")
-        # Whether what comes from there goes on is the machine's own affair.
-        set_sysctl("ipv4/conf/{}/forwarding", devices.bridge, (_SYSCTL / "ipv4/ip_forward").read_text())
+        # But whether what comes from there goes on: that is the machine's own affair.
+        for setting, value in (*_STRICT, ("ipv4/conf/{}/arp_ignore", "1")):
+            set_sysctl(setting, devices.bridge, value)
+    else:
+        no_host_address(devices.bridge)
     ip.link("set", index=bridge, ifalias=wanted, mtu=devices.mtu, state="up")
     addresses.conform(ip, bridge, devices.gateways)
     return bridge
@@ -281,12 +283,7 @@ def _enslave(ip: IPRoute, device: int, bridge: int | None, devices: Devices, own
 
 def no_host_address(name: str) -> None:
     """Keep the host's own addresses out of a guests' network, for neighbours and for forged packets."""
-    for setting, value in (
-        ("ipv6/conf/{}/disable_ipv6", "1"),
-        ("ipv4/conf/{}/rp_filter", "1"),
-        ("ipv4/conf/{}/arp_ignore", "8"),
-        ("ipv4/conf/{}/forwarding", "0"),
-    ):
+    for setting, value in (*_STRICT, ("ipv4/conf/{}/arp_ignore", "8"), ("ipv4/conf/{}/forwarding", "0")):
         set_sysctl(setting, name, value)
 
 
