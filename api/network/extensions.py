@@ -31,6 +31,7 @@ _EXTENSIONS = {
     "ext-gw-mode": ("Neutron L3 Configurable external gateway mode", "Configuration of SNAT on an external gateway"),
     "external-net": ("Neutron external network", "Adds external network attribute to network resource."),
     "extraroute": ("Neutron Extra Route", "Extra routes configuration for L3 router"),
+    "extraroute-atomic": ("Atomically add/remove extra routes", "Edit extra routes of a router on server side."),
     "extra_dhcp_opt": ("Neutron Extra DHCP options", "Extra options configuration for DHCP."),
     "filter-validation": ("Filter parameters validation", "Provides validation on filter parameters."),
     "ip-substring-filtering": ("IP address substring filtering", "Provides IP address substring filtering"),

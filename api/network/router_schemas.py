@@ -9,6 +9,9 @@ from api.network.types import Bool, Id, IpAddress, Text
 from infra.domain.network import AddressWish, HostRoute
 from infra.domain.router import GatewayWish
 
+MAX_ROUTES = 30
+"""Of a router; Neutron's default."""
+
 
 def _none_is_empty(value: Any) -> Any:
     return () if value is None else value
@@ -36,7 +39,7 @@ class RouterCreate(Named, Owned):
 class RouterUpdate(Named):
     admin_state_up: Bool = True
     gateway_info: GatewayInfo | None = Field(None, alias="external_gateway_info")
-    routes: Annotated[tuple[Route, ...], BeforeValidator(_none_is_empty), Field(max_length=30)] = ()
+    routes: Annotated[tuple[Route, ...], BeforeValidator(_none_is_empty), Field(max_length=MAX_ROUTES)] = ()
 
     @field_validator("routes")
     @classmethod
@@ -63,6 +66,15 @@ def _wish(info: GatewayInfo | None) -> GatewayWish | None:
         enable_snat=info.enable_snat,
         external_fixed_ips=None if wanted is None else tuple(AddressWish(**wish.model_dump()) for wish in wanted),
     )
+
+
+class ExtraRoutes(Body):
+    """Body of ``add_extraroutes`` and ``remove_extraroutes``."""
+
+    routes: tuple[Route, ...] = Field(max_length=MAX_ROUTES)
+
+    def all(self) -> tuple[HostRoute, ...]:
+        return tuple(HostRoute(**route.model_dump()) for route in self.routes)
 
 
 class Interface(Body):

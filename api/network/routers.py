@@ -1,7 +1,7 @@
 """``/v2.0/routers``."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
@@ -12,11 +12,12 @@ from api.deps import Services, ServicesDep
 from api.network import body as bodies
 from api.network import policy, query, views
 from api.network.context import changing, quota_of
-from api.network.router_schemas import Interface, RouterCreate, RouterUpdate
+from api.network.router_schemas import MAX_ROUTES, ExtraRoutes, Interface, RouterCreate, RouterUpdate
 from infra.db import networks, ports, router_interfaces, routers, subnets
 from infra.db.tables.routing import RouterRow
 from infra.db.types import now
 from infra.domain.errors import BadRequest
+from infra.domain.network import HostRoute
 from infra.domain.router import GatewayWish, Router, RouterInterface
 
 router = APIRouter(prefix="/v2.0/routers")
@@ -110,6 +111,39 @@ async def remove_interface(router_id: str, ctx: MemberDep, found: ServicesDep, b
         return router_interfaces.remove(session, row, wanted.port_id, wanted.subnet_id)
 
     return await _interface(router_id, ctx, found, wanted, change)
+
+
+@router.put("/{router_id}/add_extraroutes")
+async def add_routes(router_id: str, ctx: MemberDep, found: ServicesDep, body: bodies.JsonDep) -> Response:
+    """Those that are there already stay."""
+    wanted = bodies.one(body, "router", ExtraRoutes).all()
+    return await _routes(router_id, ctx, found, lambda before: dict.fromkeys((*before, *wanted)))
+
+
+@router.put("/{router_id}/remove_extraroutes")
+async def remove_routes(router_id: str, ctx: MemberDep, found: ServicesDep, body: bodies.JsonDep) -> Response:
+    """Those that are not there are no matter."""
+    wanted = bodies.one(body, "router", ExtraRoutes).all()
+    return await _routes(router_id, ctx, found, lambda before: [route for route in before if route not in wanted])
+
+
+async def _routes(
+    router_id: str,
+    ctx: Context,
+    services: Services,
+    change: Callable[[tuple[HostRoute, ...]], Iterable[HostRoute]],
+) -> Response:
+    def work(session: Session) -> Router:
+        routers.row_of(session, router_id, lock=True)
+        before = routers.get(session, router_id)
+        policy.see_router(ctx, before)
+        after = tuple(change(before.routes))
+        if len(after) > MAX_ROUTES:
+            message = f"Unable to add route on {router_id}: the maximum of {MAX_ROUTES} routes is exceeded."
+            raise BadRequest(message, kind="RoutesExhausted")
+        return routers.update(session, router_id, {"routes": after})
+
+    return JSONResponse({"router": views.router(await changing(ctx, services, work))})
 
 
 async def _interface(

@@ -178,7 +178,14 @@ async def test_routes(alice: Caller, inside: Net) -> None:
     assert (await alice("PUT", path, body, status=200))["router"]["routes"] == routes
     named = {"subnet_id": inside["subnet"]}
     assert await refused(alice, "PUT", f"{path}/remove_router_interface", named, 409) == "RouterInterfaceInUseByRoute"
-    await alice("PUT", path, {"router": {"routes": []}}, status=200)
+    more = [*routes, {"destination": "172.17.0.0/16", "nexthop": "10.0.0.9"}]
+    added = (await alice("PUT", f"{path}/add_extraroutes", {"router": {"routes": more}}, status=200))["router"]
+    assert added["routes"] == more
+    many = [{"destination": f"172.18.{n}.0/24", "nexthop": "10.0.0.9"} for n in range(29)]
+    body = {"router": {"routes": many}}
+    assert await refused(alice, "PUT", f"{path}/add_extraroutes", body, 400) == "RoutesExhausted"
+    removed = await alice("PUT", f"{path}/remove_extraroutes", {"router": {"routes": [*more, many[0]]}}, status=200)
+    assert removed["router"]["routes"] == []
     await alice("PUT", f"{path}/remove_router_interface", named, status=200)
 
 
