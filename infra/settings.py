@@ -132,6 +132,8 @@ class NetworkSettings(_Group):
     quota_ports: int = 500
     quota_security_groups: int = 100
     quota_security_group_rules: int = 1000
+    quota_routers: int = 10
+    quota_floating_ips: int = 50
 
 
 class SchedulerSettings(_Group):
@@ -213,6 +215,8 @@ class DeploySettings(_Group):
     keycloak_port: int = 8180
     keycloak_admin_password: SecretStr = SecretStr("")
     """Password of Keycloak's own first administrator, ``kilonova-admin``."""
+    public_cidr: str = "172.24.4.0/24"
+    """Addresses of the external network; each stack on a machine needs others."""
     passwords: dict[str, SecretStr] = Field(default_factory=dict)
     """``{user name: password}`` of the users that the set-up creates."""
 

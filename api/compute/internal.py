@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 
 from api.auth import ServiceDep
 from api.deps import ServicesDep
-from infra.db import debts, host_networks, hosts, moves, network_changes, servers, settlement
+from infra.db import debts, host_networks, host_routers, hosts, moves, network_changes, servers, settlement
 from infra.domain.errors import NotFound
 from infra.domain.host import HostReport
 from infra.temporal.sealed import Sealed
@@ -54,6 +54,7 @@ async def report(name: str, body: Report, context: ServiceDep, services: Service
 @router.put("/hosts/{name}/ready", status_code=204)
 async def ready(name: str, context: ServiceDep, services: ServicesDep) -> None:
     await services.db.write(hosts.set_ready, name, True)
+    await services.db.write(host_routers.place_waiting)
 
 
 @router.get("/hosts/{name}/servers")

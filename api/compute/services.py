@@ -12,7 +12,7 @@ from api.compute.microversion import Version, versions
 from api.compute.views import host as view
 from api.compute.wire import Boolean, Name, Wire, body
 from api.deps import ServicesDep
-from infra.db import debts, hosts, settlement
+from infra.db import debts, host_routers, hosts, settlement
 from infra.domain.errors import BadRequest, NotFound
 from infra.domain.host import Host
 
@@ -100,9 +100,14 @@ async def delete(service_id: str, context: AdminDep, found: ServicesDep, version
     """Forget a host that will not come back; one with servers is 409."""
     for host in await found.db.read(hosts.snapshot):
         if str(view.host_id(host, version)) == service_id:
-            await found.db.write(hosts.remove, host.name)
+            await found.db.write(_remove, host.name)
             return empty(204)
     raise NotFound(f"Service {service_id} not found.")
+
+
+def _remove(session: Session, name: str) -> None:
+    hosts.remove(session, name)
+    host_routers.leave(session, name)
 
 
 def _compute(wanted: NamedService) -> str:

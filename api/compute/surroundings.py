@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 from sqlmodel import Session
 
-from infra.db import groups, hosts, networks, ports, security_groups, server_details
+from infra.db import floating_ips, groups, hosts, networks, ports, security_groups, server_details
 from infra.domain.host import Host
 from infra.domain.network import Port
+from infra.domain.router import FloatingIp
 from infra.domain.server import Server
 from infra.domain.volume import VolumeAttachment
 
@@ -17,6 +18,8 @@ class Surroundings:
     """Of one server."""
 
     ports: list[Port] = field(default_factory=list)
+    floating: dict[str, list[FloatingIp]] = field(default_factory=dict)
+    """By port."""
     network_names: dict[str, str] = field(default_factory=dict)
     attachments: list[VolumeAttachment] = field(default_factory=list)
     host: Host | None = None
@@ -33,8 +36,10 @@ def gather(session: Session, found: Sequence[Server], *, group: bool = False) ->
         return around
     plugged = [port for of_one in ports.of_devices(session, ids).values() for port in of_one]
     names = networks.names(session, sorted({port.network_id for port in plugged}))
+    floating = floating_ips.of_ports(session, [port.id for port in plugged])
     for port in plugged:
         around[port.device_id].ports.append(port)
+        around[port.device_id].floating[port.id] = floating[port.id]
     for attachment in server_details.attachments(session, ids):
         around[attachment.server_id].attachments.append(attachment)
     placed = {host.name: host for host in hosts.snapshot(session, {s.host for s in found if s.host})}

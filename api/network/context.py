@@ -48,6 +48,8 @@ def quota_of(services: Services) -> NetworkQuota:
         port=settings.quota_ports,
         security_group=settings.quota_security_groups,
         security_group_rule=settings.quota_security_group_rules,
+        router=settings.quota_routers,
+        floatingip=settings.quota_floating_ips,
     )
 
 

@@ -1,8 +1,4 @@
-"""What this service is: versions, resources, extensions, availability zones.
-
-An extension is named only where it works. There are no routers and no floating IPs: their lists are empty, and the
-rest of their paths is not found, as without the extension.
-"""
+"""What this service is: versions, resources, availability zones, and the extensions that work."""
 
 from typing import Any
 
@@ -22,6 +18,8 @@ _RESOURCES = {
     "port": "ports",
     "security_group": "security-groups",
     "security_group_rule": "security-group-rules",
+    "router": "routers",
+    "floatingip": "floatingips",
     "quota": "quotas",
     "extension": "extensions",
 }
@@ -30,7 +28,10 @@ _EXTENSIONS = {
     "allowed-address-pairs": ("Allowed Address Pairs", "Provides allowed address pairs"),
     "availability_zone": ("Availability Zone", "The availability zone extension."),
     "binding": ("Port Binding", "Expose port bindings of a virtual port to external application"),
+    "ext-gw-mode": ("Neutron L3 Configurable external gateway mode", "Configuration of SNAT on an external gateway"),
     "external-net": ("Neutron external network", "Adds external network attribute to network resource."),
+    "extraroute": ("Neutron Extra Route", "Extra routes configuration for L3 router"),
+    "extraroute-atomic": ("Atomically add/remove extra routes", "Edit extra routes of a router on server side."),
     "extra_dhcp_opt": ("Neutron Extra DHCP options", "Extra options configuration for DHCP."),
     "filter-validation": ("Filter parameters validation", "Provides validation on filter parameters."),
     "ip-substring-filtering": ("IP address substring filtering", "Provides IP address substring filtering"),
@@ -43,6 +44,7 @@ _EXTENSIONS = {
     "provider": ("Provider Network", "Expose mapping of virtual networks to physical networks"),
     "quota_details": ("Quota details management support", "Expose functions for quotas usage statistics per project"),
     "quotas": ("Quota management support", "Expose functions for quotas management per project"),
+    "router": ("Neutron L3 Router", "Router abstraction for forwarding between subnets, and floating IPs."),
     "security-group": ("security-group", "The security groups extension."),
     "sorting": ("Sorting support", "Extension that indicates that sorting is enabled."),
     "standard-attr-description": ("standard-attr-description", "Extension to add descriptions to standard attributes"),
@@ -96,19 +98,3 @@ async def extension(alias: str, ctx: ReaderDep) -> Response:
 @router.get("/v2.0/availability_zones")
 async def availability_zones(ctx: ReaderDep) -> Response:
     return JSONResponse({"availability_zones": [{"name": ZONE, "resource": "network", "state": "available"}]})
-
-
-@router.get("/v2.0/routers")
-async def routers(ctx: ReaderDep) -> Response:
-    return JSONResponse({"routers": []})
-
-
-@router.get("/v2.0/floatingips")
-async def floating_ips(ctx: ReaderDep) -> Response:
-    return JSONResponse({"floatingips": []})
-
-
-@router.post("/v2.0/routers")
-@router.post("/v2.0/floatingips")
-async def not_here(ctx: ReaderDep) -> Response:
-    raise NotFound("The resource could not be found: routers and floating IPs are not available.", kind="HTTPNotFound")

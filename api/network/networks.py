@@ -11,7 +11,7 @@ from api.auth import Context, MemberDep, ReaderDep
 from api.deps import Services, ServicesDep
 from api.network import body as bodies
 from api.network import policy, query, views
-from api.network.context import quota_of
+from api.network.context import changing, quota_of
 from api.network.schemas import ZONE, NetworkCreate, NetworkUpdate
 from infra.db import networks
 from infra.db.types import now
@@ -62,7 +62,7 @@ async def create(ctx: MemberDep, found: ServicesDep, body: bodies.JsonDep) -> Re
             for network, each in zip(new, wanted, strict=True)
         ]
 
-    made = [views.network(it, ctx) for it in await found.db.write(work)]
+    made = [views.network(it, ctx) for it in await changing(ctx, found, work)]
     return JSONResponse({"networks": made} if bulk else {"network": made[0]}, 201)
 
 
@@ -80,7 +80,7 @@ async def update(network_id: str, ctx: MemberDep, found: ServicesDep, body: bodi
         _check_mtu(found, changes)
         return networks.update(session, network_id, changes)
 
-    return JSONResponse({"network": views.network(await found.db.write(work), ctx)})
+    return JSONResponse({"network": views.network(await changing(ctx, found, work), ctx)})
 
 
 @router.delete("/{network_id}")
@@ -89,7 +89,7 @@ async def delete(network_id: str, ctx: MemberDep, found: ServicesDep) -> Respons
         policy.change_network(ctx, networks.get(session, network_id), "delete_network")
         networks.delete(session, network_id)
 
-    await found.db.write(work)
+    await changing(ctx, found, work)
     return Response(status_code=204)
 
 

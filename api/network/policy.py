@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from api.auth import Context
 from infra.domain.errors import BadRequest, Conflict, Forbidden, NotFound
 from infra.domain.network import Network, NewPort, Port, Subnet
+from infra.domain.router import INTERFACE_OWNER, FloatingIp, Router
 
 
 def forbidden(action: str) -> Forbidden:
@@ -122,17 +123,30 @@ def change_port(ctx: Context, port: Port, network: Network, changes: dict[str, o
             "update_port", changes.get("mac_address"), changes.get("fixed_ips"),
             changes.get("port_security_enabled"), changes.get("allowed_address_pairs"),
         )  # fmt: skip
-    if str(changes.get("device_owner", "")).startswith("network:") or port.device_owner.startswith("network:"):
-        raise forbidden("update_port:device_owner")
     moved = [n for n in ("device_id", "device_owner") if n in changes and changes[n] != getattr(port, n)]
+    services_own = port.device_owner.startswith("network:") and port.device_owner != INTERFACE_OWNER
+    given = str(changes.get("device_owner", "")).startswith("network:")
+    if services_own or ((given or port.device_owner == INTERFACE_OWNER) and moved):
+        raise forbidden("update_port:device_owner")
     if port.host and moved:
         raise held(port)
 
 
 def delete_port(ctx: Context, port: Port, network: Network) -> None:
     see_port(ctx, port, network)
-    if port.host and not ctx.is_service and not trusted(ctx):
+    bound = port.host and not port.device_owner.startswith("network:")
+    if bound and not ctx.is_service and not trusted(ctx):
         raise held(port)
+
+
+def see_router(ctx: Context, router: Router) -> None:
+    if not owns(ctx, router.project_id):
+        raise NotFound(f"Router {router.id} could not be found.", kind="RouterNotFound")
+
+
+def see_floating_ip(ctx: Context, floating_ip: FloatingIp) -> None:
+    if not owns(ctx, floating_ip.project_id):
+        raise NotFound(f"Floating IP {floating_ip.id} could not be found", kind="FloatingIPNotFound")
 
 
 def held(port: Port) -> Conflict:

@@ -17,10 +17,11 @@ from api.network import body as bodies
 from api.network import policy, query, views
 from api.network.context import changing, quota_of
 from api.network.schemas import PortCreate, PortUpdate
-from infra.db import host_networks, networks, port_bindings, ports
+from infra.db import host_networks, networks, port_bindings, ports, router_interfaces
 from infra.domain.errors import BadRequest
 from infra.domain.host_network import HostNetwork
 from infra.domain.network import Network, NetworkQuota, NewPort, Nic, Port
+from infra.domain.router import INTERFACE_OWNER
 
 router = APIRouter(prefix="/v2.0/ports")
 FILTERS: query.Filters = {
@@ -95,7 +96,7 @@ async def update(port_id: str, ctx: MemberDep, found: ServicesDep, body: bodies.
         if "extra_dhcp_opts" in changes:
             wanted["extra_dhcp_opts"] = _merged(before.extra_dhcp_opts, changes["extra_dhcp_opts"])
         if not ctx.is_service:
-            return Made(ports.update(session, port_id, wanted))
+            return Made(_updated(session, before, wanted))
         return _described(session, port_bindings.update(session, port_id, wanted, ctx.idempotency_key))
 
     return JSONResponse(_answer(ctx, await changing(ctx, found, work, _host_told)))
@@ -112,6 +113,15 @@ async def delete(port_id: str, ctx: MemberDep, found: ServicesDep) -> Response:
 
     await changing(ctx, found, work)
     return Response(status_code=204)
+
+
+def _updated(session: Session, before: Port, changes: dict[str, Any]) -> Port:
+    after = ports.update(session, before.id, changes)
+    if before.device_owner == INTERFACE_OWNER:
+        router_interfaces.check_apart(
+            session, before.device_id, [ip.subnet_id for ip in after.fixed_ips], but=before.id
+        )
+    return after
 
 
 def _with_network(session: Session, port_id: str) -> tuple[Port, Network]:

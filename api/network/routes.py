@@ -4,7 +4,18 @@ from fastapi import Depends, FastAPI
 
 from api import faults
 from api.deps import Services, sub_application
-from api.network import agents, extensions, networks, ports, quotas, security_groups, subnets, tags
+from api.network import (
+    agents,
+    extensions,
+    floating_ips,
+    networks,
+    ports,
+    quotas,
+    routers,
+    security_groups,
+    subnets,
+    tags,
+)
 from api.network.context import no_nul
 
 
@@ -18,6 +29,8 @@ def build(services: Services) -> FastAPI:
         ports.router,
         security_groups.router,
         security_groups.rules_router,
+        routers.router,
+        floating_ips.router,
         quotas.router,
         agents.router,
         tags.router,

@@ -226,3 +226,5 @@ class QuotaUpdate(Body):
     port: Int = Field(0, ge=-1, le=2**31 - 1)
     security_group: Int = Field(0, ge=-1, le=2**31 - 1)
     security_group_rule: Int = Field(0, ge=-1, le=2**31 - 1)
+    router: Int = Field(0, ge=-1, le=2**31 - 1)
+    floatingip: Int = Field(0, ge=-1, le=2**31 - 1)

@@ -10,7 +10,7 @@ from api.auth import Context, MemberDep, ReaderDep
 from api.deps import ServicesDep
 from api.network import body as bodies
 from api.network import policy, query, views
-from api.network.context import quota_of
+from api.network.context import changing, quota_of
 from api.network.schemas import SubnetCreate, SubnetUpdate
 from infra.db import networks, subnets
 from infra.db.types import now
@@ -50,7 +50,7 @@ async def create(ctx: MemberDep, found: ServicesDep, body: bodies.JsonDep) -> Re
             policy.change_network(ctx, networks.get_bare(session, subnet.network_id), "create_subnet")
         return [subnets.create(session, subnet, quota_of(found)) for subnet in new]
 
-    made = [views.subnet(it) for it in await found.db.write(work)]
+    made = [views.subnet(it) for it in await changing(ctx, found, work)]
     return JSONResponse({"subnets": made} if bulk else {"subnet": made[0]}, 201)
 
 
@@ -62,7 +62,7 @@ async def update(subnet_id: str, ctx: MemberDep, found: ServicesDep, body: bodie
         policy.change_subnet(ctx, *_with_network(session, subnet_id), "update_subnet")
         return subnets.update(session, subnet_id, changes)
 
-    return JSONResponse({"subnet": views.subnet(await found.db.write(work))})
+    return JSONResponse({"subnet": views.subnet(await changing(ctx, found, work))})
 
 
 @router.delete("/{subnet_id}")
@@ -71,7 +71,7 @@ async def delete(subnet_id: str, ctx: MemberDep, found: ServicesDep) -> Response
         policy.change_subnet(ctx, *_with_network(session, subnet_id), "delete_subnet")
         subnets.delete(session, subnet_id)
 
-    await found.db.write(work)
+    await changing(ctx, found, work)
     return Response(status_code=204)
 
 

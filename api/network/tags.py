@@ -14,7 +14,7 @@ from api.network import body as bodies
 from api.network import policy
 from api.network.schemas import TagsBody
 from api.network.types import Text
-from infra.db import network_tags, networks, ports, security_groups, subnets
+from infra.db import floating_ips, network_tags, networks, ports, routers, security_groups, subnets
 from infra.domain.errors import BadRequest, NotFound
 
 router = APIRouter(prefix="/v2.0/{kind}/{resource_id}/tags")
@@ -92,6 +92,8 @@ def _tags(session: Session, ctx: Context, kind: str, resource_id: str, action: s
         "subnets": subnets.get,
         "ports": ports.get,
         "security-groups": security_groups.get,
+        "routers": routers.get,
+        "floatingips": floating_ips.get,
     }
     if kind not in readers:
         raise NotFound("The resource could not be found.", kind="HTTPNotFound")
@@ -107,6 +109,10 @@ def _tags(session: Session, ctx: Context, kind: str, resource_id: str, action: s
     elif kind == "ports":
         assert network is not None
         policy.see_port(ctx, it, network)
+    elif kind == "routers":
+        policy.see_router(ctx, it)
+    elif kind == "floatingips":
+        policy.see_floating_ip(ctx, it)
     elif not policy.owns(ctx, it.project_id):
         raise NotFound(f"Security group {it.id} does not exist", kind="SecurityGroupNotFound")
     if action != "get" and not policy.owns(ctx, it.project_id):

@@ -7,6 +7,7 @@ from api.auth import Context
 from api.network import policy
 from api.network.schemas import ZONE
 from infra.domain.network import Network, NetworkQuota, Port, SecurityGroup, SecurityGroupRule, Subnet
+from infra.domain.router import FloatingIp, Router, RouterInterface
 
 Json = dict[str, Any]
 
@@ -114,6 +115,46 @@ def port(it: Port, ctx: Context) -> Json:
             "binding:vif_details": {"connectivity": "l2", "port_filter": True} if it.host else {},
         }
     return view
+
+
+def router(it: Router) -> Json:
+    return {
+        **_standard(it),
+        "name": it.name,
+        "admin_state_up": it.admin_state_up,
+        "status": "ACTIVE",
+        "external_gateway_info": it.gateway.model_dump() if it.gateway is not None else None,
+        "routes": [route.model_dump() for route in it.routes],
+        "availability_zone_hints": [],
+        "availability_zones": [ZONE],
+        "flavor_id": None,
+        "tags": list(it.tags),
+    }
+
+
+def router_interface(it: RouterInterface) -> Json:
+    return {
+        "id": it.router_id,
+        "project_id": it.project_id,
+        "tenant_id": it.project_id,
+        "port_id": it.port_id,
+        "network_id": it.network_id,
+        "subnet_id": it.subnet_ids[0],
+        "subnet_ids": list(it.subnet_ids),
+    }
+
+
+def floating_ip(it: FloatingIp) -> Json:
+    return {
+        **_standard(it),
+        "floating_network_id": it.floating_network_id,
+        "floating_ip_address": it.floating_ip_address,
+        "port_id": it.port_id,
+        "fixed_ip_address": it.fixed_ip_address,
+        "router_id": it.router_id,
+        "status": it.status,
+        "tags": list(it.tags),
+    }
 
 
 def security_group(it: SecurityGroup) -> Json:

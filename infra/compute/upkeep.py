@@ -17,7 +17,7 @@ from infra.compute.copies import DiskCopies
 from infra.compute.driver import Driver
 from infra.compute.guests import GuestFiles
 from infra.compute.parking import Parking
-from infra.domain.errors import KilonovaError
+from infra.domain.errors import HostRejected, KilonovaError
 from infra.domain.host_network import HostNetwork
 from infra.image.host_cache import HostCache
 from infra.network.backend import NetworkBackend
@@ -116,6 +116,11 @@ class Upkeep:
         async with self._syncing:
             wanted = HostNetwork.model_validate(await self._rest.request("GET", f"{self._path}/network"))
             await asyncio.to_thread(self._network.apply, wanted)
+            try:
+                await asyncio.to_thread(self._network.route, wanted.routers)
+            except HostRejected as error:
+                # Tried again by the host itself; it must not keep the host from its servers.
+                log.warning("A router could not be made what it should be: %s", error.message)
             self._synced = wanted.change
         return wanted.change
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import BindParameter, Row, String, bindparam, cast, or_, select
 from sqlmodel import Session
 
-from infra.db import network_changes
+from infra.db import host_routers, network_changes
 from infra.db.statements import run, table_of
 from infra.db.tables.hosts import ClaimRow
 from infra.db.tables.network import (
@@ -55,10 +55,13 @@ _PAIRED = (
 
 
 def of_host(session: Session, host: str) -> HostNetwork:
-    """Of the ports that are bound to the host, and of those whose servers are on their way to it."""
+    """Of the ports that are bound to the host, and of those whose servers are on their way to it; with its routers."""
     # First: what is written meanwhile is read twice rather than never.
     change = network_changes.number(session, host)
-    return _read(session, change, run(session, _OF_HOST, {"of_host": host}).all())
+    found = _read(session, change, run(session, _OF_HOST, {"of_host": host}).all())
+    return found.model_copy(
+        update={"routers": host_routers.of_host(session, host), "public": host_routers.public(session, host)}
+    )
 
 
 def of_port(session: Session, host: str, port_id: str) -> HostNetwork:

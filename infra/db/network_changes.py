@@ -13,6 +13,7 @@ from sqlmodel import Session, col
 
 from infra.db.statements import Lookup, run, table_of
 from infra.db.tables.network import NetworkChangeRow, PortRow, PortSecurityGroupRow, SecurityGroupRuleRow
+from infra.domain.router import GATEWAY_OWNER, INTERFACE_OWNER
 
 _TABLE = table_of(NetworkChangeRow)
 _BY_HOST = Lookup(NetworkChangeRow, "host")
@@ -36,6 +37,10 @@ _IN = _HOSTS.where(_LINK.security_group_id.in_(_IDS))
 _NAMING = _HOSTS.where(
     _LINK.security_group_id.in_(select(_RULE.security_group_id).where(_RULE.remote_group_id.in_(_IDS)))
 )
+_ROUTING = select(_PORT.host).where(_PORT.device_owner.in_((INTERFACE_OWNER, GATEWAY_OWNER))).distinct()
+_OF_ROUTERS = _ROUTING.where(_PORT.device_id.in_(_IDS))
+_OF_PORTS = select(_PORT.host).where(_PORT.id.in_(_IDS)).distinct()
+_IN_NETWORK = _ROUTING.where(_PORT.network_id.in_(_IDS))
 
 
 def mark(session: Session, hosts: Iterable[str]) -> None:
@@ -75,10 +80,25 @@ def mark_port(session: Session, hosts: Iterable[str], group_ids: Collection[str]
     mark(session, {*hosts, *_hosts(session, _NAMING, group_ids)})
 
 
+def mark_routers(session: Session, router_ids: Iterable[str | None]) -> None:
+    """What these routers do is another: the hosts that they are on."""
+    mark(session, _hosts(session, _OF_ROUTERS, {one for one in router_ids if one is not None}))
+
+
+def mark_ports(session: Session, port_ids: Iterable[str | None]) -> None:
+    """What leads to these ports is another: the hosts that they are on."""
+    mark(session, _hosts(session, _OF_PORTS, {one for one in port_ids if one is not None}))
+
+
+def mark_network(session: Session, network_id: str) -> None:
+    """Routers in this network find it another: its MTU, or its gateways."""
+    mark(session, _hosts(session, _IN_NETWORK, (network_id,)))
+
+
 def mark_named(session: Session, group_id: str) -> None:
     """Rules that name this group go with it."""
     mark(session, _hosts(session, _NAMING, (group_id,)))
 
 
-def _hosts(session: Session, statement: Select[tuple[str]], group_ids: Collection[str]) -> list[str]:
-    return [row[0] for row in run(session, statement, {"ids": sorted(group_ids)})] if group_ids else []
+def _hosts(session: Session, statement: Select[tuple[str]], ids: Collection[str]) -> list[str]:
+    return [row[0] for row in run(session, statement, {"ids": sorted(ids)})] if ids else []

@@ -1,4 +1,4 @@
-"""How many networks, subnets, ports and security groups a project has and may have.
+"""How many networks, subnets, ports, security groups, routers and floating IPs a project has and may have.
 
 Use is counted from the rows, never kept as a number. On PostgreSQL allocations of one project queue on its row
 here, so that two at once can't both take the last place; on SQLite writers queue anyway.
@@ -20,17 +20,20 @@ from infra.db.tables.network import (
     SecurityGroupRuleRow,
     SubnetRow,
 )
+from infra.db.tables.routing import FloatingIpRow, RouterRow
 from infra.domain.errors import Conflict
 from infra.domain.network import NetworkQuota
 
 DHCP_OWNER = "network:dhcp"
 
-_TABLES: dict[str, type[NetworkRow | SubnetRow | PortRow | SecurityGroupRow | SecurityGroupRuleRow]] = {
+_TABLES: dict[str, type[SQLModel]] = {
     "network": NetworkRow,
     "subnet": SubnetRow,
     "port": PortRow,
     "security_group": SecurityGroupRow,
     "security_group_rule": SecurityGroupRuleRow,
+    "router": RouterRow,
+    "floatingip": FloatingIpRow,
 }
 _LOCKED = Lookup(NetworkQuotaRow, "project_id", lock={})
 _ADDITION = Addition(NetworkQuotaRow)

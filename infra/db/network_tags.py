@@ -1,12 +1,14 @@
-"""Tags of networks, subnets, ports and security groups: transactions."""
+"""Tags of networks, subnets, ports, security groups, routers and floating IPs: transactions."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from sqlmodel import Session
 
+from infra.db.floating_ips import row_of as floating_ip_row
 from infra.db.network_rows import network_row, set_tags, tags_of, touch
 from infra.db.ports import row_of as port_row
+from infra.db.routers import row_of as router_row
 from infra.db.security_groups import row_of as group_row
 from infra.db.subnets import row_of as subnet_row
 from infra.domain.errors import BadRequest, NotFound
@@ -16,6 +18,8 @@ _ROWS: Mapping[str, Callable[[Session, str], Any]] = {
     "subnets": subnet_row,
     "ports": port_row,
     "security-groups": group_row,
+    "routers": router_row,
+    "floatingips": floating_ip_row,
 }
 MAX_TAGS = 50
 

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, false, literal, or_, true
 from sqlmodel import Session, col, select
 
-from infra.db import network_quotas, subnets
+from infra.db import floating_ip_rows, network_changes, network_quotas, port_rows, subnets
 from infra.db.network_rows import (
     Selection,
     change,
@@ -24,6 +24,7 @@ from infra.db.statements import Lookup
 from infra.db.tables.network import NetworkRow, PortRow, SubnetRow
 from infra.domain.errors import BadRequest, Conflict, Unavailable
 from infra.domain.network import Network, NetworkQuota
+from infra.domain.router import FLOATING_OWNER, GATEWAY_OWNER
 from infra.network.ipam import random_vni
 
 COLUMNS = {
@@ -123,14 +124,25 @@ def attachable(session: Session, project_id: str) -> list[Network]:
 
 
 def update(session: Session, network_id: str, changes: Mapping[str, Any]) -> Network:
-    """Raises NotFound; Conflict if others use what stops being shared, BadRequest for an MTU its ports lost."""
+    """Change a network.
+
+    Raises:
+        NotFound: there is none.
+        Conflict: others use what stops being shared, or routers or floating IPs what stops being external.
+        BadRequest: an MTU that its ports lost.
+    """
     row = network_row(session, network_id, lock="change")
     if row.shared and changes.get("shared") is False and _used_by_others(session, row):
         message = f"Unable to reconfigure sharing settings for network {row.name}. Multiple projects are using it."
         raise Conflict(message, kind="InvalidSharedSetting")
+    if row.external and changes.get("external") is False and _reached_from_outside(session, network_id):
+        message = f"External network {network_id} cannot be updated to be made non-external, since it has existing "
+        raise Conflict(f"{message}gateway ports or floating IPs.", kind="ExternalNetworkInUse")
     smallest = 1280 if any(s.ip_version == 6 for s in _subnet_rows(session, [network_id])) else 68
     if "mtu" in changes and changes["mtu"] < smallest:
         raise BadRequest(f"Requested MTU is too small, it must be at least {smallest}.", kind="InvalidInput")
+    if "mtu" in changes:
+        network_changes.mark_network(session, network_id)
     change(row, changes)
     session.add(row)
     session.flush()
@@ -138,13 +150,14 @@ def update(session: Session, network_id: str, changes: Mapping[str, Any]) -> Net
 
 
 def delete(session: Session, network_id: str) -> None:
-    """Remove a network with its subnets and their DHCP ports.
+    """Remove a network with its subnets and their DHCP ports, and floating IPs that lead nowhere.
 
     Raises:
         NotFound: there is none.
         Conflict: NetworkInUse: it has ports.
     """
     row = network_row(session, network_id, lock="delete")
+    port_rows.remove(session, floating_ip_rows.drop_unassociated(session, network_id))
     port = session.exec(
         select(PortRow.id)
         .where(PortRow.network_id == network_id, PortRow.device_owner != network_quotas.DHCP_OWNER)
@@ -161,6 +174,13 @@ def delete(session: Session, network_id: str) -> None:
     drop_tags(session, [network_id])
     session.delete(row)
     session.flush()
+
+
+def _reached_from_outside(session: Session, network_id: str) -> bool:
+    query = select(PortRow.id).where(
+        PortRow.network_id == network_id, col(PortRow.device_owner).in_((GATEWAY_OWNER, FLOATING_OWNER))
+    )
+    return session.exec(query.limit(1)).first() is not None
 
 
 def _used_by_others(session: Session, row: NetworkRow) -> bool:

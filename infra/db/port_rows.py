@@ -1,14 +1,16 @@
 """Rows of ports and what belongs to them; ``ports.py`` and ``subnets.py`` hold the rules."""
 
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
-from infra.db import addresses
+from infra.db import addresses, floating_ip_rows
 from infra.db.network_rows import drop_tags, insert, tags_of, within
 from infra.db.tables.network import PortRow, PortSecurityGroupRow
+from infra.db.types import now
 from infra.domain.errors import Conflict, Unavailable
 from infra.domain.network import Port
 from infra.network.ipam import random_mac
@@ -33,6 +35,24 @@ def add(session: Session, values: Mapping[str, Any], mac_address: str | None) ->
     raise Unavailable("No free MAC address was found.", kind="MacAddressGenerationFailure")
 
 
+def add_own(
+    session: Session, project_id: str, network_id: str, owner: str, device_id: str, *, status: str = "ACTIVE"
+) -> str:
+    """Insert a port of the service's own, without addresses yet; returns its id.
+
+    Args:
+        project_id: empty for a port that is no project's.
+    """
+    time = now()
+    values = {
+        "id": str(uuid.uuid4()), "project_id": project_id, "network_id": network_id, "name": "", "description": "",
+        "admin_state_up": True, "status": status, "device_id": device_id, "device_owner": owner, "host": "",
+        "binding_profile": {}, "vnic_type": "normal", "port_security_enabled": False, "allowed_address_pairs": [],
+        "extra_dhcp_opts": [], "created_at": time, "updated_at": time,
+    }  # fmt: skip
+    return add(session, values, None).id
+
+
 def mac_in_use(network_id: str, mac_address: str) -> Conflict:
     return Conflict(
         f"Unable to complete operation for network {network_id}. The mac address {mac_address} is in use.",
@@ -41,7 +61,8 @@ def mac_in_use(network_id: str, mac_address: str) -> Conflict:
 
 
 def remove(session: Session, ids: Sequence[str]) -> None:
-    """Delete ports with their addresses, group memberships and tags."""
+    """Delete ports with their addresses, group memberships and tags; floating IPs that led to them lead nowhere."""
+    floating_ip_rows.disassociate(session, ids)
     addresses.release(session, ids)
     set_groups(session, ids, ())
     drop_tags(session, ids)

@@ -8,7 +8,7 @@ from sqlalchemy import update as update_rows
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session, col, select
 
-from infra.db import addresses, network_changes, network_quotas, port_rows, security_groups
+from infra.db import addresses, floating_ip_rows, network_changes, network_quotas, port_rows, security_groups
 from infra.db.engine import is_duplicate
 from infra.db.network_rows import LOCKS, Selection, change, columns_of, matches, missing, rows_of, touch, within
 from infra.db.statements import Lookup, run
@@ -16,6 +16,7 @@ from infra.db.tables.network import AddressRow, NetworkRow, PortRow, PortSecurit
 from infra.db.types import now
 from infra.domain.errors import Conflict, NotFound
 from infra.domain.network import NetworkQuota, NewPort, Port
+from infra.domain.router import INTERFACE_OWNER
 
 COLUMNS = columns_of(
     PortRow,
@@ -119,7 +120,8 @@ def update(session: Session, port_id: str, changes: Mapping[str, Any]) -> Port:
 
     Raises:
         NotFound: no such port or security group.
-        BadRequest, Conflict: as ``create``; PortBound for addresses of a port that a host serves.
+        BadRequest, Conflict: as ``create``; PortBound for addresses of a port that a host serves; BadRequest for one
+            that a floating IP leads to.
     """
     row = row_of(session, port_id, lock=True)
     before = port_rows.models(session, [row])[0]
@@ -133,6 +135,8 @@ def update(session: Session, port_id: str, changes: Mapping[str, Any]) -> Port:
         port_rows.set_groups(session, [port_id], changes["security_group_ids"])
     if "fixed_ips" in changes:
         addresses.conform(session, row.network_id, port_id, changes["fixed_ips"])
+        kept = {ip.ip_address for ip in addresses.of_ports(session, [port_id])[port_id]}
+        floating_ip_rows.check_kept(session, port_id, kept)
     change(row, {k: list(v) if isinstance(v, tuple) else v for k, v in changes.items() if k not in _ELSEWHERE})
     session.add(row)
     session.flush()
@@ -176,7 +180,7 @@ def row_of(session: Session, port_id: str, *, lock: bool = False) -> PortRow:
 def _enforced(port: Port) -> tuple[object, ...]:
     """What hosts do something about."""
     sources = port.mac_address, port.fixed_ips, port.allowed_address_pairs
-    return port.host, port.port_security_enabled, port.security_group_ids, *sources
+    return port.host, port.admin_state_up, port.port_security_enabled, port.security_group_ids, *sources
 
 
 def _groups(session: Session, new: NewPort, secured: bool) -> tuple[str, ...]:
@@ -205,7 +209,11 @@ def _check_bound(before: Port, changes: Mapping[str, Any]) -> None:
     same = wanted is None or [(w.subnet_id, w.ip_address) for w in wanted] == [
         (ip.subnet_id, ip.ip_address) for ip in before.fixed_ips
     ]
-    if before.host and not (same and changes.get("mac_address", before.mac_address) == before.mac_address):
+    if (
+        before.host
+        and before.device_owner != INTERFACE_OWNER
+        and not (same and changes.get("mac_address", before.mac_address) == before.mac_address)
+    ):
         raise Conflict(
             f"Unable to complete operation on port {before.id}, port is already bound, port type: bridge, "
             f"its addresses can't change until it is detached.",

@@ -10,6 +10,7 @@ from infra.db import (
     attachments,
     claims,
     debts,
+    host_routers,
     hosts,
     interfaces,
     port_bindings,
@@ -87,6 +88,8 @@ def fence(session: Session, host: str, forced_down: bool) -> None:
         NotFound: there is no such host.
     """
     hosts.force_down(session, host, forced_down)
+    if forced_down:
+        host_routers.leave(session, host)
     for debt in debts.owed(session, host) if forced_down else ():
         _give_back(session, host, debt.server_id, debt.attempt)
 

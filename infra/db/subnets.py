@@ -1,13 +1,12 @@
 """Subnets: transactions. A subnet that serves DHCP over IPv4 has a port of its own for it, made and removed with it."""
 
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import bindparam, false, or_, true
 from sqlmodel import Session, col, select
 
-from infra.db import addresses, network_quotas, port_rows
+from infra.db import addresses, network_changes, network_quotas, port_rows
 from infra.db.network_rows import (
     Selection,
     change,
@@ -21,9 +20,9 @@ from infra.db.network_rows import (
 )
 from infra.db.statements import Lookup, run
 from infra.db.tables.network import AddressRow, NetworkRow, PortRow, SubnetRow
-from infra.db.types import now
 from infra.domain.errors import BadRequest, Conflict, NotFound
 from infra.domain.network import AllocationPool, NetworkQuota, Subnet
+from infra.domain.router import INTERFACE_OWNER
 from infra.network import ipam
 
 COLUMNS = columns_of(
@@ -64,6 +63,7 @@ def create(session: Session, subnet: Subnet, quota: NetworkQuota) -> Subnet:
     session.add(row)
     session.flush()
     _serve_dhcp(session, row)
+    network_changes.mark_network(session, row.network_id)
     return _models(session, [row])[0]
 
 
@@ -105,7 +105,7 @@ def update(session: Session, subnet_id: str, changes: Mapping[str, Any]) -> Subn
     Raises:
         NotFound: there is none.
         BadRequest: gateway or pools do not fit.
-        Conflict: no address left for DHCP.
+        Conflict: no address left for DHCP; GatewayIpInUse: a router is at the gateway address.
     """
     row = row_of(session, subnet_id, lock=True)
     wanted = dict(changes)
@@ -113,6 +113,9 @@ def update(session: Session, subnet_id: str, changes: Mapping[str, Any]) -> Subn
     gateway = wanted.get("gateway_ip", row.gateway_ip)
     if "gateway_ip" in wanted and gateway is not None:
         wanted["gateway_ip"] = gateway = ipam.check_gateway(cidr, gateway)
+    if gateway != row.gateway_ip:
+        _check_no_router(session, row)
+        network_changes.mark_network(session, row.network_id)
     if "allocation_pools" in wanted or "gateway_ip" in wanted:
         pools = [AllocationPool.model_validate(pool) for pool in wanted.get("allocation_pools", row.allocation_pools)]
         wanted["allocation_pools"] = [pool.model_dump() for pool in ipam.check_pools(cidr, pools, gateway)]
@@ -155,6 +158,7 @@ def remove(session: Session, row: SubnetRow) -> None:
     """Delete a subnet that no port but the DHCP port uses."""
     port_rows.remove(session, _dhcp_ports(session, row.id))
     drop_tags(session, [row.id])
+    network_changes.mark_network(session, row.network_id)
     session.delete(row)
     session.flush()
 
@@ -177,6 +181,21 @@ def dhcp_address(session: Session, subnet_ids: Sequence[str]) -> dict[str, str]:
     return {row.subnet_id: row.ip_address for row in found}
 
 
+def _check_no_router(session: Session, row: SubnetRow) -> None:
+    port_id = session.exec(
+        select(PortRow.id)
+        .join(AddressRow, col(AddressRow.port_id) == col(PortRow.id))
+        .where(
+            AddressRow.subnet_id == row.id,
+            AddressRow.ip_address == row.gateway_ip,
+            PortRow.device_owner == INTERFACE_OWNER,
+        )
+    ).first()
+    if port_id is not None:
+        message = f"Current gateway ip {row.gateway_ip} already in use by port {port_id}. Unable to update."
+        raise Conflict(message, kind="GatewayIpInUse")
+
+
 def _serve_dhcp(session: Session, row: SubnetRow) -> None:
     existing = _dhcp_ports(session, row.id)
     if not (row.enable_dhcp and row.ip_version == 4):
@@ -184,19 +203,10 @@ def _serve_dhcp(session: Session, row: SubnetRow) -> None:
         return
     if existing:
         return
-    time = now()
-    port = port_rows.add(
-        session,
-        {
-            "id": str(uuid.uuid4()), "project_id": row.project_id, "network_id": row.network_id, "name": "",
-            "description": "", "admin_state_up": True, "status": "ACTIVE", "device_id": _dhcp_device(row.id),
-            "device_owner": network_quotas.DHCP_OWNER, "host": "", "binding_profile": {}, "vnic_type": "normal",
-            "port_security_enabled": False, "allowed_address_pairs": [], "extra_dhcp_opts": [],
-            "created_at": time, "updated_at": time,
-        },
-        None,
-    )  # fmt: skip
-    if not addresses.take_lowest(session, row, port.id, 0):
+    port_id = port_rows.add_own(
+        session, row.project_id, row.network_id, network_quotas.DHCP_OWNER, _dhcp_device(row.id)
+    )
+    if not addresses.take_lowest(session, row, port_id, 0):
         raise addresses.exhausted(row.network_id)
 
 

@@ -47,7 +47,7 @@ def guests(stack: Stack) -> None:
 
 
 def networks(settings: Settings) -> None:
-    """Take down the bridges, tunnels, namespaces and DHCP servers of this stack's host."""
+    """Take down the bridges, tunnels, namespaces, DHCP servers and routers of this stack's host."""
     directory = settings.host_directory / "network"
     if not directory.exists():
         return
@@ -55,4 +55,5 @@ def networks(settings: Settings) -> None:
     for server_id, ports in backend.plugged().items():
         for port_id in ports:
             backend.unplug(server_id, port_id)
+    backend.route([])
     backend.remove_leftovers()

@@ -86,6 +86,7 @@ def _text(settings: Settings) -> str:
             "temporal_port": deploy.temporal_port,
             "temporal_ui_port": deploy.temporal_ui_port,
             "keycloak_port": deploy.keycloak_port,
+            "public_cidr": deploy.public_cidr,
             "keycloak_admin_password": secrets.token_urlsafe(24),
         },
         "deploy.passwords": {name: secrets.token_urlsafe(12) for name in USERS},

@@ -39,6 +39,9 @@ class Cloud:
     def post(self, path: str, body: dict[str, Any]) -> Any:
         return self._send("POST", path, json=body).json()
 
+    def put(self, path: str, body: dict[str, Any]) -> Any:
+        return self._send("PUT", path, json=body).json()
+
     def delete(self, path: str) -> None:
         self._send("DELETE", path)
 

@@ -1,4 +1,4 @@
-"""What a new stack has in it: flavors, images, a network, a key. Made by REST; done again, nothing changes."""
+"""What a new stack has in it: flavors, images, networks, a key. Made by REST; done again, nothing changes."""
 
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from infra.deploy.rest import Cloud
 from infra.settings import Settings
 
 NETWORK = "private"
+PUBLIC = "public"
 IMAGE = "kilonova-guest"
 KEY = "demo"
 
@@ -77,6 +78,28 @@ def network(admin: Cloud) -> str:
         subnet = {"network_id": network_id, "name": NETWORK, "ip_version": 4, "cidr": "10.10.0.0/24"}
         admin.post("/network/v2.0/subnets", {"subnet": subnet})
     return network_id
+
+
+def public(admin: Cloud, cidr: str) -> str:
+    """The external network's id: floating IPs are its addresses, and routers have their gateways there."""
+    found = admin.get("/network/v2.0/networks", name=PUBLIC)["networks"]
+    body: dict[str, Any] = {"name": PUBLIC, "router:external": True}
+    made = found[0] if found else admin.post("/network/v2.0/networks", {"network": body})["network"]
+    network_id = str(made["id"])
+    if not admin.get("/network/v2.0/subnets", network_id=network_id)["subnets"]:
+        subnet = {"network_id": network_id, "name": PUBLIC, "ip_version": 4, "cidr": cidr, "enable_dhcp": False}
+        admin.post("/network/v2.0/subnets", {"subnet": subnet})
+    return network_id
+
+
+def router(admin: Cloud, network_id: str, public_id: str) -> None:
+    """Between the shared network and the external one; the shared network's gateway is it."""
+    found = admin.get("/network/v2.0/routers", name=NETWORK)["routers"]
+    body: dict[str, Any] = {"name": NETWORK, "external_gateway_info": {"network_id": public_id}}
+    made = found[0] if found else admin.post("/network/v2.0/routers", {"router": body})["router"]
+    if not admin.get("/network/v2.0/ports", device_id=made["id"], network_id=network_id)["ports"]:
+        (subnet,) = admin.get("/network/v2.0/subnets", network_id=network_id)["subnets"]
+        admin.put(f"/network/v2.0/routers/{made['id']}/add_router_interface", {"subnet_id": subnet["id"]})
 
 
 def key(demo: Cloud, settings: Settings) -> None:

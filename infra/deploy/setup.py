@@ -33,7 +33,7 @@ def up(settings: Settings, console: Console) -> Demo:
                 stack.start([name])
         with steps.step("projects, users and roles"):
             first_people(settings)
-        with steps.step("flavors, images, network and key"):
+        with steps.step("flavors, images, networks and key"):
             network_id = seed(settings)
         with steps.step("the compute host"):
             demo.wait_for_host(Cloud(settings, "kilonova-admin"), settings)
@@ -78,9 +78,11 @@ def first_people(settings: Settings) -> None:
 
 
 def seed(settings: Settings) -> str:
-    """Have flavors, images, network and key; returns the network's id."""
+    """Have flavors, images, networks with a router, and key; returns the network's id."""
     admin = Cloud(settings, "kilonova-admin")
     seeds.flavors(admin)
     seeds.images(admin, seeds.guest_directory(settings))
     seeds.key(Cloud(settings, "kilonova"), settings)
-    return seeds.network(admin)
+    network_id = seeds.network(admin)
+    seeds.router(admin, network_id, seeds.public(admin, settings.deploy.public_cidr))
+    return network_id

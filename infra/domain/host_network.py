@@ -5,6 +5,8 @@ Read by the host whenever something of it changed; ``change`` tells an earlier a
 
 from pydantic import BaseModel, ConfigDict
 
+from infra.domain.host_router import HostRouter
+
 
 class AddressPair(BaseModel):
     """A source that a port may send from beside its own."""
@@ -62,3 +64,6 @@ class HostNetwork(BaseModel):
     rules: dict[str, tuple[Rule, ...]] = {}
     members: dict[str, tuple[str, ...]] = {}
     """Addresses and CIDRs."""
+    routers: tuple[HostRouter, ...] = ()
+    public: dict[str, str] = {}
+    """Floating IPs, by the port of this host that they lead to: what guests read of themselves."""

@@ -145,6 +145,8 @@ class NetworkQuota(BaseModel):
     port: int = 500
     security_group: int = 100
     security_group_rule: int = 1000
+    router: int = 10
+    floatingip: int = 50
 
 
 class SecurityGroupRule(BaseModel):

@@ -4,11 +4,13 @@ Calls are idempotent and block. A network exists on a host as long as it has por
 is missing, ``unplug`` of the last port removes everything, bridge, tunnel, namespace and DHCP server.
 """
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from pydantic import BaseModel, ConfigDict
 
 from infra.domain.host_network import HostNetwork
+from infra.domain.host_router import HostRouter
 from infra.domain.network import Nic
 
 
@@ -53,6 +55,14 @@ class NetworkBackend(Protocol):
 
     def heal(self) -> list[str]:
         """Mend what died or was taken away since it was plugged; ids of the networks that needed it."""
+        ...
+
+    def route(self, routers: Sequence[HostRouter]) -> None:
+        """Make exactly these the routers of this host.
+
+        Raises:
+            HostRejected: this host could not have one of them; the others it has.
+        """
         ...
 
     def learn(self, part: HostNetwork) -> None:

@@ -1,10 +1,11 @@
 """A host's networking without a host: the same contract in memory, or in a directory that outlives the process."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import RLock
 
 from infra.domain.host_network import HostNetwork
+from infra.domain.host_router import HostRouter
 from infra.domain.network import Nic
 from infra.network import dhcp, names
 from infra.network.backend import Plugged
@@ -28,6 +29,7 @@ class FakeNetworkBackend:
         self.devices = self._wanted()
         """Bridges and namespaces that exist; a test may add what nobody asked for, or take some away."""
         self.peers: dict[int, list[str]] = {}
+        self.routers: tuple[HostRouter, ...] = ()
         self.known = Knowledge()
         self.fault: Callable[[str], None] = lambda effect: None
         """Called before and after each effect with ``"plug:before"``, ``"plug:after"``, ``"unplug:before"`` and so
@@ -102,6 +104,12 @@ class FakeNetworkBackend:
         self.fault("set_peers:before")
         with self._lock:
             self.peers[vni] = list(tunnel_ips)
+
+    def route(self, routers: Sequence[HostRouter]) -> None:
+        self.fault("route:before")
+        with self._lock:
+            self.routers = tuple(routers)
+        self.fault("route:after")
 
     def _wanted(self) -> set[str]:
         return {device for port in self._ports.values() for device in self._made(port.nic.network_id)}

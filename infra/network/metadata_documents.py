@@ -9,8 +9,12 @@ _OPENSTACK = "/openstack/latest"
 _EC2 = "/latest/meta-data"
 
 
-def documents(guest: GuestMetadata) -> dict[str, bytes]:
+def documents(guest: GuestMetadata, public_address: str = "") -> dict[str, bytes]:
     """Contents by path, as on the config drive but for the administrator's password.
+
+    Args:
+        guest: who asks.
+        public_address: its floating IP; empty where it has none.
 
     Whoever can send from a guest's address reads what is here, so that secret stays on the drive, as in Nova.
     """
@@ -18,12 +22,12 @@ def documents(guest: GuestMetadata) -> dict[str, bytes]:
     found = {f"{_OPENSTACK}/{name}": content for name, content in metadata.files(told).items()}
     if guest.user_data is not None:
         found["/latest/user-data"] = guest.user_data
-    for name, value in _ec2(guest).items():
+    for name, value in _ec2(guest, public_address).items():
         found[f"{_EC2}/{name}"] = value.encode()
     return found
 
 
-def _ec2(guest: GuestMetadata) -> dict[str, str]:
+def _ec2(guest: GuestMetadata, public_address: str) -> dict[str, str]:
     addresses = [address.ip_address for nic in guest.nics for address in nic.addresses]
     values = {
         "ami-launch-index": str(guest.launch_index),
@@ -34,7 +38,7 @@ def _ec2(guest: GuestMetadata) -> dict[str, str]:
         "local-ipv4": next((item for item in addresses if ipaddress.ip_address(item).version == 4), ""),
         "placement/availability-zone": guest.availability_zone,
         "public-hostname": guest.hostname,
-        "public-ipv4": "",
+        "public-ipv4": public_address,
     }
     keys = [key for key in guest.keys if key.type == "ssh"]
     if keys:

@@ -79,6 +79,10 @@ class Networks(Protocol):
         """The server whose port in the network has the address."""
         ...
 
+    def public_at(self, network_id: str, address: str) -> str:
+        """The floating IP of that port; empty where it has none."""
+        ...
+
 
 class MetadataServer:
     """Serves all networks of a host from one event loop, for as long as its context lasts.
@@ -212,7 +216,9 @@ class MetadataServer:
     def _find(self, network_id: str, address: str, target: str) -> bytes | None:
         server_id = self._networks.server_at(network_id, address)
         guest = self._metadata(server_id) if server_id is not None else None
-        return answer(documents(guest), target) if guest is not None else None
+        if guest is None:
+            return None
+        return answer(documents(guest, self._networks.public_at(network_id, address)), target)
 
 
 async def _request(connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Request:

@@ -14,6 +14,7 @@ DHCP_DEVICE = "dhcp"
 
 METADATA_IP = "169.254.169.254"
 
+_ROUTER = "router-"
 _PREFIX = re.compile(r"[a-z][a-z0-9]{0,2}", re.ASCII)
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{7,63}", re.ASCII)
 
@@ -56,6 +57,26 @@ def tunnel(prefix: str, network_id: str) -> str:
 def veth(prefix: str, network_id: str) -> str:
     """The bridge's end of the pair that leads into the network's namespace."""
     return _device(prefix, "v", network_id)
+
+
+def router_veth(prefix: str, port_id: str) -> str:
+    """The bridge's end of the pair that leads into a router."""
+    return _device(prefix, "r", port_id)
+
+
+def router_device(port_id: str) -> str:
+    """The other end, in the router's namespace."""
+    return _device("", "r", port_id)
+
+
+def router_namespace(prefix: str, router_id: str) -> str:
+    return f"{prefix}-{_ROUTER}{check_id(router_id)}"
+
+
+def router_of(prefix: str, namespace: str) -> str | None:
+    """The router whose namespace this is; None where it is none's."""
+    start = f"{prefix}-{_ROUTER}"
+    return namespace.removeprefix(start) if namespace.startswith(start) else None
 
 
 def tap(prefix: str, port_id: str) -> str:

@@ -11,6 +11,8 @@ _LISTS: tuple[tuple[str, str, str, str, dict[str, str]], ...] = (
     ("server", "/compute/v2.1/servers/detail", "servers", "tenant_id", _EVERY),
     ("volume", "/volume/v3/volumes/detail", "volumes", "os-vol-tenant-attr:tenant_id", _EVERY),
     ("snapshot", "/volume/v3/snapshots/detail", "snapshots", "os-extended-snapshot-attributes:project_id", _EVERY),
+    ("floating IP", "/network/v2.0/floatingips", "floatingips", "project_id", {}),
+    ("router", "/network/v2.0/routers", "routers", "project_id", {}),
     ("port", "/network/v2.0/ports", "ports", "project_id", {}),
     ("subnet", "/network/v2.0/subnets", "subnets", "project_id", {}),
     ("network", "/network/v2.0/networks", "networks", "project_id", {}),

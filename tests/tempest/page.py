@@ -24,22 +24,13 @@ _TIERS = {
     3: "Rights of administrators and readers",
     4: "Moving, attaching and signing in to guests",
 }
-_KNOWN = (
-    (r"\.test_routers\.|Router", "There are no routers yet."),
-    (r"floating_ip|FloatingIP", "There are no floating IPs yet."),
-)
-
-
-def known(outcome: Outcome) -> str | None:
-    """Why a test can't pass so far; None where it should."""
-    return next((reason for pattern, reason in _KNOWN if re.search(pattern, outcome.test)), None)
 
 
 def show(tier: int, outcomes: Sequence[Outcome], console: Console) -> None:
     table = Table("test", "status", "reason", title=f"Tier {tier}: {_score(outcomes)}")
     for item in outcomes:
         if item.status != "success":
-            table.add_row(_short(item.test), item.status, _reason(item))
+            table.add_row(_short(item.test), item.status, item.reason)
     console.print(table)
 
 
@@ -60,7 +51,7 @@ def _section(tier: int, outcomes: Sequence[Outcome]) -> str:
     failed = [item for item in outcomes if item.status != "success"]
     if failed:
         lines += ["| Test | Ended as | Reason |", "|---|---|---|"]
-        lines += [f"| `{_short(item.test)}` | {item.status} | {_cell(_reason(item))} |" for item in failed]
+        lines += [f"| `{_short(item.test)}` | {item.status} | {_cell(item.reason)} |" for item in failed]
         lines.append("")
     return "\n".join(lines)
 
@@ -72,10 +63,6 @@ def _score(outcomes: Sequence[Outcome]) -> str:
 
 def _short(test: str) -> str:
     return test.removeprefix("tempest.")
-
-
-def _reason(outcome: Outcome) -> str:
-    return known(outcome) or outcome.reason
 
 
 def _cell(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What Tempest finds: accounts, two images, two flavors, a network, and its configuration for the running stack."""
+"""What Tempest finds: accounts, images, flavors, a network and one outside, and its configuration for the stack."""
 
 import shutil
 from dataclasses import dataclass
@@ -63,6 +63,8 @@ def _configuration(settings: Settings, admin: Cloud, workspace: Path) -> str:
         flavor=_FLAVOR,
         other_flavor=_OTHER_FLAVOR,
         network=seeds.NETWORK,
+        public=seeds.public(admin, settings.deploy.public_cidr),
+        public_name=seeds.PUBLIC,
         network_extensions=",".join(sorted(extension["alias"] for extension in extensions)),
         compute_version=_newest(settings, "/compute/", "version"),
         volume_version=_newest(settings, "/volume/", "version"),

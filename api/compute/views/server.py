@@ -80,14 +80,19 @@ def addresses(around: Surroundings, *, extended: bool = True) -> dict[str, list[
     shown: dict[str, list[dict[str, Any]]] = {}
     for port in around.ports:
         name = around.network_names.get(port.network_id) or port.network_id
-        shown.setdefault(name, []).extend(_address(port, fixed.ip_address, extended) for fixed in port.fixed_ips)
+        listed = shown.setdefault(name, [])
+        for fixed in port.fixed_ips:
+            listed.append(_address(port, fixed.ip_address, "fixed", extended))
+            for floating in around.floating.get(port.id, ()):
+                if floating.fixed_ip_address == fixed.ip_address:
+                    listed.append(_address(port, floating.floating_ip_address, "floating", extended))
     return shown
 
 
-def _address(port: Port, ip_address: str, extended: bool) -> dict[str, Any]:
+def _address(port: Port, ip_address: str, kind: str, extended: bool) -> dict[str, Any]:
     address: dict[str, Any] = {"version": 6 if ":" in ip_address else 4, "addr": ip_address}
     if extended:
-        address |= {"OS-EXT-IPS:type": "fixed", "OS-EXT-IPS-MAC:mac_addr": port.mac_address}
+        address |= {"OS-EXT-IPS:type": kind, "OS-EXT-IPS-MAC:mac_addr": port.mac_address}
     return address
 
 

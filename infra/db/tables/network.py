@@ -138,7 +138,7 @@ class SecurityGroupRuleRow(SQLModel, table=True):
 
 
 class NetworkTagRow(SQLModel, table=True):
-    """Tags of networks, subnets, ports and security groups."""
+    """Tags of whatever the Network Service has."""
 
     __tablename__ = "network_tags"
 

@@ -3,8 +3,7 @@
 import logging
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -13,11 +12,13 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from infra.domain.errors import HostRejected
 from infra.domain.host_network import HostNetwork
+from infra.domain.host_router import HostRouter, RouterNic
 from infra.domain.network import Nic
 from infra.network import dhcp, names
 from infra.network.backend import Plugged
-from infra.network.linux import dnsmasq, inside, leases, leftovers, links, locks, netns
+from infra.network.linux import dnsmasq, files, inside, leases, leftovers, links, locks, netns
 from infra.network.linux.packet_filter import PacketFilter
+from infra.network.linux.routers import Routers
 from infra.network.port_files import PluggedPort, PortFiles
 from infra.settings import HostSettings
 
@@ -45,8 +46,10 @@ class LinuxNetworkBackend:
         self.on_change: Callable[[], None] = lambda: None
         """Called, in any thread, after a network came to this host or left it."""
         self._built: dict[str, tuple[links.Devices, list[str]]] = {}
+        self.routers = Routers(self._prefix, self._owner, self._directory / "routers", self._locks)
         self._peers: dict[int, list[str]] = {}
         self._filter = PacketFilter(self._prefix)
+        self._public: dict[str, str] = {}
 
     def plug(self, server_id: str, hostname: str, nic: Nic) -> Plugged:
         dhcp.check(nic)
@@ -80,18 +83,25 @@ class LinuxNetworkBackend:
 
     def server_at(self, network_id: str, address: str) -> str | None:
         """The server whose port in this network has this IP address, as written in its port file."""
-        for port in self.ports.of_network(network_id):
-            if any(item.ip_address == address for item in port.nic.addresses):
-                return port.server_id
-        return None
+        port = self.ports.at(network_id, address)
+        return port.server_id if port is not None else None
+
+    def public_at(self, network_id: str, address: str) -> str:
+        """The floating IP of the port in this network that has this IP address; empty where it has none."""
+        port = self.ports.at(network_id, address)
+        return self._public.get(port.nic.port_id, "") if port is not None else ""
+
+    def route(self, routers: Sequence[HostRouter]) -> None:
+        with self._errors("route"):
+            left = self.routers.keep(routers)
+            self._converge_all(left | {nic.network_id for nic in self.routers.nics()})
 
     def heal(self) -> list[str]:
-        wanted = {port.nic.network_id for port in self.ports.all()}
+        wanted = {nic.network_id for nic in self._nics()}
         with self._errors("mend the networks"):
             links.let_bridged_frames_pass()
             self._filter.mend()
-            unfinished = {entry.name for entry in self._networks.iterdir()} - wanted
-            return [network_id for network_id in sorted(wanted | unfinished) if self._converge(network_id)]
+            return self._converge_all(wanted | {entry.name for entry in self._networks.iterdir()})
 
     def learn(self, part: HostNetwork) -> None:
         self._filter.known.add(part)
@@ -100,6 +110,7 @@ class LinuxNetworkBackend:
         return self._filter.known.port(port_id) is not None
 
     def apply(self, whole: HostNetwork) -> None:
+        self._public = whole.public
         plugged = self.ports.all()
         self._filter.known.replace(whole, keep={port.nic.port_id for port in plugged})
         failed: list[HostRejected] = []
@@ -114,30 +125,53 @@ class LinuxNetworkBackend:
     def set_peers(self, vni: int, tunnel_ips: list[str]) -> None:
         self._peers[vni] = list(tunnel_ips)
         with self._errors("set the peers of a tunnel"), links.netlink() as ip:
-            for network_id in {port.nic.network_id for port in self.ports.all() if port.nic.vni == vni}:
+            for network_id in {nic.network_id for nic in self._nics() if nic.vni == vni}:
                 links.set_peers(ip, names.tunnel(self._prefix, network_id), tunnel_ips)
 
     def leftovers(self) -> list[str]:
         with self._errors("look for leftovers"):
-            return leftovers.find(self._prefix, self._owner, self._networks, self.ports).names()
+            return leftovers.find(self._prefix, self._owner, self._networks, self.ports, self.routers.files).names()
 
     def remove_leftovers(self) -> list[str]:
         with self._errors("remove leftovers"), locks.held(self._locks / "all"):
-            found = leftovers.find(self._prefix, self._owner, self._networks, self.ports)
+            found = leftovers.find(self._prefix, self._owner, self._networks, self.ports, self.routers.files)
             leftovers.remove(found)
             self.ports.remove_drafts()
+            self.routers.files.remove_drafts()
         return found.names()
+
+    def _nics(self) -> list[Nic | RouterNic]:
+        return [*(port.nic for port in self.ports.all()), *self.routers.nics()]
+
+    def _converge_all(self, network_ids: Iterable[str]) -> list[str]:
+        """These networks, then all routers; what is refused keeps nothing else from its place."""
+        mended, refused = [], []
+        for converge, ids in (
+            (self._converge, network_ids),
+            (self.routers.converge, [router.id for router in self.routers.files.all()]),
+        ):
+            for one in sorted(ids):
+                try:
+                    if converge(one):
+                        mended.append(one)
+                except HostRejected as error:
+                    refused.append(error)
+        if refused:
+            raise refused[0]
+        return mended
 
     def _converge(self, network_id: str) -> bool:
         """Make the network what its ports ask for; True when something had died or was not yet there."""
         with locks.held(self._locks / "all", shared=True), self._lock(network_id) as lock:
             ports = self.ports.of_network(network_id)
+            if not ports and (nics := self.routers.nics(network_id)):
+                return self._converge_bare(self._devices(nics[-1]))
             if not ports:
                 self._tear_down(network_id)
                 lock.unlink(missing_ok=True)
                 self.on_change()
                 return True
-            devices = self._devices(ports)
+            devices = self._devices(ports[-1].nic)
             directory = self._networks / network_id
             directory.mkdir(exist_ok=True)
             user = dnsmasq.unprivileged_user(directory)
@@ -159,6 +193,20 @@ class LinuxNetworkBackend:
 
     def _enforce(self, network_id: str, ports: Sequence[PluggedPort]) -> bool:
         return self._filter.enforce(network_id, [port.nic for port in ports])
+
+    def _converge_bare(self, devices: links.Devices) -> bool:
+        """A network that no guest here is in, with bridge and tunnel for a router."""
+        if self._built.get(devices.network_id) == (devices, []) and links.index(devices.bridge) is not None:
+            return False
+        self._stop_serving(devices.network_id)
+        (self._networks / devices.network_id).mkdir()
+        with links.netlink() as ip:
+            links.ensure(ip, devices, self._owner)
+            if devices.vni in self._peers:
+                links.set_peers(ip, devices.tunnel, self._peers[devices.vni])
+        self._built[devices.network_id] = devices, []
+        self.on_change()
+        return True
 
     def _stands(self, devices: links.Devices, arguments: list[str]) -> bool:
         if self._built.get(devices.network_id) != (devices, arguments) or not links.present(devices):
@@ -194,10 +242,10 @@ class LinuxNetworkBackend:
 
     def _write(self, directory: Path, ports: Sequence[PluggedPort], *, restart: bool) -> None:
         """Write what the DHCP server rereads and, unless it is started anew anyway, have it do so."""
-        before = _read(directory / "hosts")
+        before = files.read(directory / "hosts")
         hosts = dhcp.hosts(ports)
-        changed = _replace(directory / "options", dhcp.options(ports))
-        changed = _replace(directory / "hosts", hosts) or changed
+        changed = files.replace(directory / "options", dhcp.options(ports))
+        changed = files.replace(directory / "hosts", hosts) or changed
         if restart or not changed:
             return
         if leases.hinder(directory, set(hosts.splitlines()) - set(before.splitlines())):
@@ -210,17 +258,22 @@ class LinuxNetworkBackend:
             dnsmasq.reload(directory)
 
     def _tear_down(self, network_id: str) -> None:
+        # The folder goes last: while it is there, a later look ends what a kill left half done.
+        with links.netlink() as ip:
+            links.remove(ip, [kind(self._prefix, network_id) for kind in (names.tunnel, names.bridge)])
+        self._stop_serving(network_id)
+
+    def _stop_serving(self, network_id: str) -> None:
+        """End DHCP and metadata."""
         self._built.pop(network_id, None)
         dnsmasq.stop(self._networks / network_id)
         netns.remove(names.namespace(self._prefix, network_id))
         with links.netlink() as ip:
-            kinds = (names.veth, names.tunnel, names.bridge)
-            links.remove(ip, [kind(self._prefix, network_id) for kind in kinds])
+            links.remove(ip, [names.veth(self._prefix, network_id)])
         self._filter.drop(network_id)
         shutil.rmtree(self._networks / network_id, ignore_errors=True)
 
-    def _devices(self, ports: Sequence[PluggedPort]) -> links.Devices:
-        newest = ports[-1].nic
+    def _devices(self, newest: Nic | RouterNic) -> links.Devices:
         return links.Devices(
             prefix=self._prefix,
             network_id=newest.network_id,
@@ -228,6 +281,7 @@ class LinuxNetworkBackend:
             mtu=newest.mtu,
             tunnel_ip=self._host.tunnel_ip,
             vxlan_port=self._host.vxlan_port,
+            gateways=self.routers.gateways(newest.network_id),
         )
 
     @contextmanager
@@ -244,22 +298,3 @@ class LinuxNetworkBackend:
             _log.exception("could not %s", what)
             why = f": {os.strerror(error.errno)}" if isinstance(error, OSError) and error.errno else ""
             raise HostRejected(f"This host could not {what}{why}.") from error
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text()
-    except FileNotFoundError:
-        return ""
-
-
-def _replace(path: Path, text: str) -> bool:
-    """Write the file whole, readable by the DHCP server's user; False when it holds just that already."""
-    if path.exists() and path.read_text() == text:
-        return False
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".")
-    with os.fdopen(handle, "w") as file:
-        file.write(text)
-        os.fchmod(file.fileno(), 0o644)
-    os.replace(temporary, path)
-    return True

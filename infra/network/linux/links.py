@@ -16,9 +16,11 @@ from pyroute2.netlink.exceptions import NetlinkError
 
 from infra.domain.errors import HostRejected
 from infra.network import names
+from infra.network.linux import addresses
 
 AGEING_CENTISECONDS = 30000
 _SYSCTL = Path("/proc/sys/net")
+_STRICT = (("ipv6/conf/{}/disable_ipv6", "1"), ("ipv4/conf/{}/rp_filter", "1"))
 _EVERY_MAC = "00:00:00:00:00:00"
 
 
@@ -33,6 +35,8 @@ class Devices(BaseModel):
     mtu: int
     tunnel_ip: str
     vxlan_port: int
+    gateways: tuple[str, ...] = ()
+    """Addresses of this host in an external network, as ``10.0.0.1/24``; none in others."""
 
     @property
     def bridge(self) -> str:
@@ -53,8 +57,16 @@ class Devices(BaseModel):
     @property
     def dhcp_mac(self) -> str:
         """The same on every host, so that a guest that moves finds its DHCP server where it was."""
-        digest = hashlib.sha256(self.network_id.encode()).digest()
-        return ":".join(f"{byte:02x}" for byte in bytes([0x02]) + digest[:5])
+        return _own_mac(self.network_id)
+
+    @property
+    def host_mac(self) -> str:
+        """Of the bridge where the host has addresses: neighbours keep it, whatever is plugged."""
+        return _own_mac(f"host of {self.network_id}")
+
+
+def _own_mac(of: str) -> str:
+    return ":".join(f"{byte:02x}" for byte in bytes([0x02]) + hashlib.sha256(of.encode()).digest()[:5])
 
 
 @contextmanager
@@ -112,7 +124,7 @@ def ensure_veth(ip: IPRoute, devices: Devices, owner: str, *, inside: bool) -> b
         peer = {"ifname": names.DHCP_DEVICE, "net_ns_fd": devices.namespace, "address": devices.dhcp_mac}
         ip.link("add", ifname=devices.veth, kind="veth", peer=peer | {"mtu": devices.mtu}, mtu=devices.mtu)
         here = socket.if_nametoindex(devices.veth)
-    _no_host_address(devices.veth)
+    no_host_address(devices.veth)
     _enslave(ip, here, bridge, devices, owner)
     return new
 
@@ -189,8 +201,9 @@ def let_bridged_frames_pass() -> None:
             setting.write_text("0")
 
 
-def alias(owner: str, network_id: str) -> str:
-    return f"{owner}/{network_id}"
+def alias(owner: str, thing_id: str) -> str:
+    """What the devices of a network or router say of whose they are."""
+    return f"{owner}/{thing_id}"
 
 
 def _get(ip: IPRoute, device: int) -> Any:
@@ -215,8 +228,15 @@ def _ensure_bridge(ip: IPRoute, devices: Devices, owner: str) -> int:
         there = _get(ip, bridge).get_attr("IFLA_IFALIAS") or wanted
         if there != wanted:
             raise HostRejected(f"The bridge {devices.bridge} on this host belongs to somebody else.")
-    _no_host_address(devices.bridge)
+    if devices.gateways:
+        ip.link("set", index=bridge, address=devices.host_mac)
+        # But whether what comes from there goes on: that is the machine's own affair.
+        for setting, value in (*_STRICT, ("ipv4/conf/{}/arp_ignore", "1")):
+            set_sysctl(setting, devices.bridge, value)
+    else:
+        no_host_address(devices.bridge)
     ip.link("set", index=bridge, ifalias=wanted, mtu=devices.mtu, state="up")
+    addresses.conform(ip, bridge, devices.gateways)
     return bridge
 
 
@@ -241,7 +261,7 @@ def _ensure_tunnel(ip: IPRoute, devices: Devices, bridge: int, owner: str) -> No
                 raise HostRejected(f"Another device of this host has the VXLAN identifier {devices.vni}.") from error
             raise
         tunnel = socket.if_nametoindex(devices.tunnel)
-    _no_host_address(devices.tunnel)
+    no_host_address(devices.tunnel)
     _enslave(ip, tunnel, bridge, devices, owner)
 
 
@@ -261,14 +281,14 @@ def _enslave(ip: IPRoute, device: int, bridge: int | None, devices: Devices, own
     ip.brport("set", index=device, isolated=1)
 
 
-def _no_host_address(name: str) -> None:
+def no_host_address(name: str) -> None:
     """Keep the host's own addresses out of a guests' network, for neighbours and for forged packets."""
-    for setting, value in (
-        ("ipv6/conf/{}/disable_ipv6", "1"),
-        ("ipv4/conf/{}/rp_filter", "1"),
-        ("ipv4/conf/{}/arp_ignore", "8"),
-        ("ipv4/conf/{}/forwarding", "0"),
-    ):
-        path = _SYSCTL / setting.format(name)
-        if path.exists():
-            path.write_text(value)
+    for setting, value in (*_STRICT, ("ipv4/conf/{}/arp_ignore", "8"), ("ipv4/conf/{}/forwarding", "0")):
+        set_sysctl(setting, name, value)
+
+
+def set_sysctl(setting: str, name: str, value: str) -> None:
+    """Set it for the device ``name``, where this kernel has it."""
+    path = _SYSCTL / setting.format(name)
+    if path.exists():
+        path.write_text(value)

@@ -34,7 +34,7 @@ def ask(*arguments: str, given: str | None = None) -> str:
         raise HostRejected("The packet filter of this host does not answer.", soft=True) from error
     if done.returncode != 0:
         _log.error("nft refused:\n%s\n%s", done.stderr.strip(), given or "")
-        raise HostRejected(f"The packet filter of this host refused the rules of a network: {_first(done.stderr)}")
+        raise HostRejected(f"The packet filter of this host refused its rules: {_first(done.stderr)}")
     return done.stdout
 
 

@@ -11,12 +11,23 @@ import jsonschema
 import pytest
 from sqlmodel import Session
 
-from infra.db import hosts, port_bindings, servers
+from infra.db import (
+    floating_ips,
+    hosts,
+    networks,
+    port_bindings,
+    ports,
+    router_interfaces,
+    routers,
+    servers,
+    subnets,
+)
 from infra.db.tables.volume import AttachmentRow
 from infra.domain.host import HostReport, Inventory
-from infra.domain.network import NetworkQuota, NewPort
+from infra.domain.network import AllocationPool, Network, NetworkQuota, NewPort, Subnet
+from infra.domain.router import FloatingIp, GatewayWish, Router
 from infra.domain.server import Fault
-from tests.api.compute.conftest import ALICE, IMAGE, NETWORK, World
+from tests.api.compute.conftest import ADMIN, ALICE, IMAGE, NETWORK, SUBNET, World
 
 KNOWN = json.loads((Path(__file__).parent / "schemas" / "server.json").read_text())
 VERSIONS = [1, 2, 3, 8, 9, 16, 19, 26, 36, 37, 46, 47, 62, 63, 70, 71, 73, 75, 89, 90, 95, 96]
@@ -74,6 +85,29 @@ def activate(session: Session, server_id: str, port_id: str) -> None:
     servers.set_active(session, server_id, op, 1)
 
 
+def lead_to(session: Session, server_id: str) -> str:
+    """Reach the server's port from outside; returns the address."""
+    time = datetime.now(UTC)
+    stamp: dict[str, Any] = {"created_at": time, "updated_at": time}
+    outside = Network(id=str(uuid.uuid4()), project_id=ADMIN, name="public", external=True, vni=0, **stamp)
+    networks.create(session, outside, NetworkQuota())
+    pool = AllocationPool(start="203.0.113.2", end="203.0.113.9")
+    subnet = Subnet(
+        id=str(uuid.uuid4()), project_id=ADMIN, network_id=outside.id, cidr="203.0.113.0/24", enable_dhcp=False,
+        gateway_ip="203.0.113.1", allocation_pools=(pool,), **stamp,
+    )  # fmt: skip
+    subnets.create(session, subnet, NetworkQuota())
+    router = Router(id=str(uuid.uuid4()), project_id=ALICE, **stamp)
+    routers.create(session, router, GatewayWish(network_id=outside.id), NetworkQuota())
+    router_interfaces.add_by_subnet(session, routers.row_of(session, router.id), SUBNET, NetworkQuota())
+    (port,) = ports.of_devices(session, [server_id])[server_id]
+    wanted = FloatingIp(
+        id=str(uuid.uuid4()), project_id=ALICE, floating_network_id=outside.id, floating_ip_address="",
+        port_id=port.id, **stamp,
+    )  # fmt: skip
+    return floating_ips.create(session, wanted, NetworkQuota()).floating_ip_address
+
+
 async def active_server(world: World, **fields: Any) -> str:
     server_id = await world.boot(**fields)
     world.db.write_now(activate, server_id, str(uuid.uuid4()))
@@ -93,6 +127,16 @@ async def test_every_version_shows_its_fields_and_no_others(lite: World) -> None
             body = {"server": {"name": "web"}}
             changed = (await lite.call("PUT", f"/v2.1/servers/{server_id}", body, status=200, **how)).json()["server"]
             jsonschema.validate(changed, closed(version, "put", admin=admin))
+
+
+async def test_a_floating_ip_stands_behind_its_fixed_address(lite: World) -> None:
+    server_id = await active_server(lite)
+    address = lite.db.write_now(lead_to, server_id)
+    fixed, floating = (await lite.get(f"/servers/{server_id}"))["server"]["addresses"]["private"]
+    assert (fixed["OS-EXT-IPS:type"], floating["OS-EXT-IPS:type"]) == ("fixed", "floating")
+    assert floating == fixed | {"addr": address, "OS-EXT-IPS:type": "floating"}
+    ips = await lite.get(f"/servers/{server_id}/ips/private")
+    assert [it["addr"] for it in ips["private"]] == [fixed["addr"], address]
 
 
 async def test_an_active_server_as_a_client_sees_it(world: World) -> None:

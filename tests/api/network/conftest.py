@@ -19,6 +19,9 @@ from infra.settings import Settings
 ALICE, BOB = "a" * 32, "b" * 32
 """Two projects."""
 
+Net = dict[str, Any]
+"""Ids of a network and its subnet."""
+
 
 def identity(project: str | None, role: str) -> Identity:
     time = datetime.now(UTC)
@@ -125,3 +128,26 @@ def admin(http: httpx.AsyncClient) -> Caller:
 def worker(http: httpx.AsyncClient) -> Caller:
     """A worker that acts with Alice's token."""
     return Caller(http, "alice", service=True)
+
+
+async def subnet_of(caller: Caller, cidr: str, **network: Any) -> Net:
+    """A network with one subnet."""
+    made = await caller.make("network", **network)
+    subnet = await caller.make("subnet", network_id=made["id"], ip_version=4, cidr=cidr)
+    return {"id": made["id"], "subnet": subnet["id"]}
+
+
+async def refused(caller: Caller, method: str, path: str, body: Any, status: int) -> str:
+    return str((await caller(method, path, body, status=status))["NeutronError"]["type"])
+
+
+@pytest.fixture
+async def outside(admin: Caller) -> Net:
+    """An external network, 203.0.113.0/24, of the administrators."""
+    return await subnet_of(admin, "203.0.113.0/24", name="public", **{"router:external": True})
+
+
+@pytest.fixture
+async def inside(alice: Caller) -> Net:
+    """Alice's network, 10.0.0.0/24."""
+    return await subnet_of(alice, "10.0.0.0/24")

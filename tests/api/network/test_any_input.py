@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.network import schemas
+from api.network import router_schemas, schemas
 from tests.api.network.conftest import Caller
 
 JSON = st.recursive(
@@ -27,19 +27,22 @@ KINDS = {
     "port": ("ports", schemas.PortCreate),
     "security_group": ("security-groups", schemas.SecurityGroupCreate),
     "security_group_rule": ("security-group-rules", schemas.SecurityGroupRuleCreate),
+    "router": ("routers", router_schemas.RouterCreate),
+    "floatingip": ("floatingips", router_schemas.FloatingIpCreate),
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_any_attributes(kind: str, admin: Caller, http: httpx.AsyncClient) -> None:
     path, schema = KINDS[kind]
-    network = (await admin.make("network"))["id"]
+    network = (await admin.make("network", **{"router:external": True}))["id"]
     await admin.make("subnet", network_id=network, ip_version=4, cidr="10.0.0.0/24")
     group = (await admin.make("security_group", name="g"))["id"]
     names = [field.alias or name for name, field in schema.model_fields.items()]
     base: dict[str, dict[str, Any]] = {
         "subnet": {"network_id": network, "ip_version": 4, "cidr": "10.1.0.0/24"},
         "port": {"network_id": network},
+        "floatingip": {"floating_network_id": network},
         "security_group_rule": {"security_group_id": group, "direction": "ingress"},
     }
     loop = asyncio.get_running_loop()
@@ -66,7 +69,18 @@ async def test_any_query(admin: Caller, http: httpx.AsyncClient) -> None:
 
     @settings(max_examples=120, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
     @given(
-        st.sampled_from(["networks", "subnets", "ports", "security-groups", "security-group-rules", "agents"]),
+        st.sampled_from(
+            [
+                "networks",
+                "subnets",
+                "ports",
+                "security-groups",
+                "security-group-rules",
+                "agents",
+                "routers",
+                "floatingips",
+            ]
+        ),
         st.lists(st.tuples(st.sampled_from(names), values), max_size=4),
     )
     def send(path: str, params: list[tuple[str, str]]) -> None:

@@ -13,7 +13,9 @@ class Api:
 
     def __init__(self) -> None:
         self.images: list[dict[str, Any]] = []
-        self.things: dict[str, list[dict[str, Any]]] = {"flavors": [], "networks": [], "subnets": [], "keypairs": []}
+        self.things: dict[str, list[dict[str, Any]]] = {
+            kind: [] for kind in ("flavors", "networks", "subnets", "routers", "ports", "keypairs")
+        }
         self.changes: list[str] = []
 
     def get(self, path: str, **parameters: str) -> Any:
@@ -32,6 +34,12 @@ class Api:
         ((kind, thing),) = body.items()
         self.things[f"{kind}s"].append({"id": f"{kind}-{len(self.changes)}", **thing})
         return {kind: self.things[f"{kind}s"][-1]}
+
+    def put(self, path: str, body: dict[str, Any]) -> Any:
+        self.changes.append(f"PUT {path}")
+        router_id = path.split("/")[-2]
+        (subnet,) = [it for it in self.things["subnets"] if it["id"] == body["subnet_id"]]
+        self.things["ports"].append({"device_id": router_id, "network_id": subnet["network_id"]})
 
     def put_bytes(self, path: str, content: Any) -> None:
         self.changes.append(f"PUT {path}")
@@ -55,7 +63,9 @@ def files(tmp_path: Path) -> Path:
 def _seed(api: Any, files: Path) -> str:
     seeds.flavors(api)
     seeds.images(api, files)
-    return seeds.network(api)
+    network_id = seeds.network(api)
+    seeds.router(api, network_id, seeds.public(api, "172.24.4.0/24"))
+    return network_id
 
 
 def test_a_second_run_changes_nothing(files: Path) -> None:
@@ -64,7 +74,7 @@ def test_a_second_run_changes_nothing(files: Path) -> None:
     assert {flavor["name"] for flavor in api.things["flavors"]} == {"m1.tiny", "m1.small", "m1.medium", "m1.large"}
     (tiny,) = [flavor for flavor in api.things["flavors"] if flavor["id"] == "1"]
     assert (tiny["vcpus"], tiny["ram"], tiny["disk"]) == (1, 128, 1)
-    assert api.things["subnets"][0]["cidr"] == "10.10.0.0/24"
+    assert [subnet["cidr"] for subnet in api.things["subnets"]] == ["10.10.0.0/24", "172.24.4.0/24"]
     api.changes.clear()
     assert _seed(api, files) == network_id
     assert api.changes == []

@@ -70,6 +70,7 @@ class World:
     def __init__(self) -> None:
         self.networks = {"network-1": "no-such-namespace"}
         self.ports: dict[tuple[str, str], str] = {("network-1", "127.0.0.1"): "server-1"}
+        self.public: dict[tuple[str, str], str] = {}
         self.metadata: Callable[[str], GuestMetadata | None] = {GUEST.server_id: GUEST}.get
         self.listeners: list[socket.socket] = []
         self.on_change: Callable[[], None] = lambda: None
@@ -80,6 +81,9 @@ class World:
 
     def server_at(self, network_id: str, address: str) -> str | None:
         return self.ports.get((network_id, address))
+
+    def public_at(self, network_id: str, address: str) -> str:
+        return self.public.get((network_id, address), "")
 
     def listen(self, namespace: str, address: str, port: int) -> socket.socket:
         assert (address, port) == ("169.254.169.254", 80)
@@ -111,6 +115,12 @@ async def world() -> AsyncIterator[World]:
     made = World()
     async with made.server:
         yield made
+
+
+async def test_a_server_reads_its_floating_ip(world: World) -> None:
+    assert await world.get("/latest/meta-data/public-ipv4") == (200, b"")
+    world.public["network-1", "127.0.0.1"] = "203.0.113.9"
+    assert await world.get("/latest/meta-data/public-ipv4") == (200, b"203.0.113.9")
 
 
 async def test_a_server_reads_its_own_documents(world: World) -> None:
