@@ -265,8 +265,9 @@ class Run:
             self._tell_now(self.engine.cancel_now(self, seq), seq)
             self._held.append(command)
         else:
-            spec = self._held.pop(scheduled).schedule_activity
-            self._tell_now(Activity(self, spec, local=False).cancellation(), seq)
+            never = Activity(self, self._held.pop(scheduled).schedule_activity, local=False)
+            never.drop()
+            self._tell_now(never.cancellation(), seq)
 
     def _cancel(self, activity: Activity | None) -> None:
         if activity is None:
