@@ -31,14 +31,14 @@ IMAGE = str(uuid.uuid4())
 
 
 class Control:
-    """The control plane as a host sees it: what should be here, and nothing owed."""
+    """The control plane as a host sees it: what should be here, nothing owed, and nothing said of its network."""
 
     def __init__(self) -> None:
         self.expected: list[Expected] = []
         self._loop = asyncio.get_running_loop()
 
     async def request(self, method: str, path: str, **_: Any) -> Any:
-        assert (method, path.rsplit("/", 1)[-1]) in {("GET", "debts"), ("GET", "servers")}
+        assert (method, path.rsplit("/", 1)[-1]) in {("GET", "debts"), ("GET", "servers"), ("GET", "network")}
         return {"debts": [], "servers": [json.loads(one.model_dump_json()) for one in self.expected]}
 
     def blocking(self, call: Any) -> Any:
