@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from starlette.types import Receive, Scope, Send
 
 from activities.attachments import BegunAttach
-from api import start, start_moves
+from api import start, start_moves, start_volume
 from api.auth import Context
 from api.compute.routes import build
 from api.deps import Services
@@ -251,8 +251,10 @@ def _services(db: Database, folder: Path) -> Services:
 @pytest.fixture
 def starts(monkeypatch: pytest.MonkeyPatch) -> Starts:
     recorder = Starts()
-    for name in ("boot", "run_verb", "hold", "delete", "console_log", "attach_volume", "detach_volume"):
+    for name in ("boot", "run_verb", "hold", "delete", "console_log"):
         monkeypatch.setattr(start, name, getattr(recorder, name))
+    for name in ("attach", "detach"):
+        monkeypatch.setattr(start_volume, name, getattr(recorder, f"{name}_volume"))
     for name in ("move", "end_move"):
         monkeypatch.setattr(start_moves, name, getattr(recorder, name))
     return recorder
