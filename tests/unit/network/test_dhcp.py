@@ -1,9 +1,10 @@
 """What dnsmasq is told, word by word."""
 
+import ipaddress
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from infra.domain.errors import BuildAborted
@@ -92,7 +93,17 @@ def test_more_routes_than_an_option_holds_are_refused() -> None:
     dhcp.check(port(FOUR.model_copy(update={"host_routes": routes[:20]})).nic)
 
 
-@given(name=st.text(), text=st.text(min_size=1))
+def _is_no_address(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return True
+    return False
+
+
+@given(name=st.text(), text=st.text(min_size=1).filter(_is_no_address))
+@example(name="web", text="10.0.0.5\n")
+@example(name="a,b", text="10.0.0.0/24,static")
 def test_no_text_adds_a_line_or_an_option(name: str, text: str) -> None:
     """Whatever passes the check comes out as one host line, and its options as three lines."""
     for field in ("ip_address", "cidr", "gateway_ip", "dhcp_ip"):
