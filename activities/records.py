@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlmodel import Session
+from temporalio import activity
 
 from activities import remains
 from activities.base import step
@@ -19,6 +20,7 @@ from infra.db import (
     ports,
     servers,
     settlement,
+    stuck_undos,
 )
 from infra.db.boot_requests import Request
 from infra.db.engine import Database
@@ -211,7 +213,8 @@ class RecordsActivities:
 
     @step("records.set_stuck", because="it says what is so")
     async def set_stuck(self, params: Stuck) -> None:
-        await self._db.write(servers.set_stuck, params.server_id, params.what)
+        run = str(activity.info().workflow_id)
+        await self._db.write(stuck_undos.say, params.server_id, run, params.what)
 
     @step("records.owe_cleanup", because="the host pays it")
     async def owe_cleanup(self, params: OweCleanup) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from pydantic import BaseModel, ConfigDict
 from sqlmodel import Session
 
-from infra.db import debts, interfaces, repairs, servers, unmended
+from infra.db import debts, interfaces, repairs, stuck_undos, unmended
 from infra.db.debts import Debt
 from infra.db.interfaces import InterfaceChange
 from infra.db.repairs import HeldAttachment, HeldServer
@@ -33,7 +33,7 @@ def find(session: Session, held: timedelta = LONG) -> Problems:
     comparisons of hosts found and could not put right."""
     before = now() - held
     return Problems(
-        stuck=tuple(servers.stuck(session)),
+        stuck=tuple(stuck_undos.find(session)),
         debts=tuple(debts.owed(session)),
         servers=tuple(repairs.held_servers(session, before)),
         attachments=tuple(repairs.held_attachments(session, before)),

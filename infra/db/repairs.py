@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import literal_column
 from sqlmodel import Session, col, select
 
-from infra.db import actions, idempotency, images, servers, volume_attachments, volumes
+from infra.db import actions, idempotency, images, servers, stuck_undos, volume_attachments, volumes
 from infra.db.tables.servers import HELD, ServerRow
 from infra.db.tables.volume import AttachmentRow, VolumeRow
 from infra.domain.server import Server, TaskState, VmState
@@ -120,6 +120,8 @@ def take_server(session: Session, server_id: str, seen_op: str | None, op: str, 
         request_id = seen_op.removesuffix("/undo")
         idempotency.bury(session, servers.verb_key(server_id, request_id))
         actions.finish(session, server_id, request_id, why)
+    # The run that was lost says nothing of what it was stuck with any more.
+    stuck_undos.say(session, server_id, f"server/{server_id}", None)
     images.withdraw_unfinished(session, server_id, server.attempt)
     if server.task_state is TaskState.SHELVING and seen_op is not None:
         # Also one that is whole: the server is not shelved.

@@ -7,12 +7,12 @@ write of that verb names its own ``op``, so that a verb that was overtaken by a 
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, Update, bindparam, delete, func, literal_column
+from sqlalchemy import ColumnElement, Update, bindparam, delete, func
 from sqlmodel import Session, col, select
 
 from infra.db import groups
 from infra.db.statements import Lookup, run, table_of
-from infra.db.tables.servers import STUCK, ActionRow, ServerRow, UserDataRow
+from infra.db.tables.servers import ActionRow, ServerRow, StuckUndoRow, UserDataRow
 from infra.db.types import now
 from infra.domain.errors import Conflict, NotFound
 from infra.domain.flavor import Flavor
@@ -335,6 +335,7 @@ def set_deleted(session: Session, server_id: str) -> None:
         stuck_undo=None,
         move=None,
     )
+    session.execute(delete(StuckUndoRow).where(col(StuckUndoRow.server_id) == server_id))
     sealed = session.get(UserDataRow, server_id)
     if sealed is not None:
         session.delete(sealed)
@@ -343,22 +344,11 @@ def set_deleted(session: Session, server_id: str) -> None:
 
 def remove(session: Session, server_id: str) -> None:
     """Undo of ``insert``: as if the server had never been."""
+    session.execute(delete(StuckUndoRow).where(col(StuckUndoRow.server_id) == server_id))
     session.execute(delete(ActionRow).where(col(ActionRow.server_id) == server_id))
     session.execute(delete(UserDataRow).where(col(UserDataRow.server_id) == server_id))
     session.execute(delete(ServerRow).where(col(ServerRow.id) == server_id))
     groups.remove_member(session, server_id)
-
-
-def set_stuck(session: Session, server_id: str, what: str | None) -> None:
-    row = session.get(ServerRow, server_id)
-    if row is not None and row.stuck_undo != what:
-        write_row(session, row, stuck_undo=what)
-
-
-def stuck(session: Session) -> list[Server]:
-    """Servers with an undo that does not get through."""
-    rows = session.exec(select(ServerRow).where(literal_column(STUCK)))
-    return [to_server(row) for row in rows]
 
 
 def set_power_state(session: Session, server_id: str, power_state: int, vm_state: VmState | None = None) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import event, text
 from sqlmodel import Session
 
-from infra.db import interfaces, pruning, repairs, servers, snapshots, volumes
+from infra.db import interfaces, pruning, repairs, servers, snapshots, stuck_undos, volumes
 from infra.db.engine import Database
 from infra.db.types import now
 from infra.domain.server import TaskState, VmState
@@ -21,7 +21,7 @@ READS: dict[str, tuple[Callable[[Session], Any], str]] = {
         "ix_volume_attachments_held",
     ),
     "interfaces that are held": (lambda session: interfaces.held(session, now()), "ix_interface_changes_since"),
-    "servers with a stuck undo": (servers.stuck, "ix_servers_stuck"),
+    "servers with a stuck undo": (stuck_undos.find, "ix_servers_stuck"),
     "volumes that wait for work": (volumes.pending, "ix_volumes_status"),
     "snapshots that wait for work": (snapshots.pending, "ix_volume_snapshots_status"),
     "servers deleted long ago": (lambda session: pruning._servers(session, now()), "ix_servers_deleted"),

@@ -111,6 +111,18 @@ class ActionRow(SQLModel, table=True):
     finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
+class StuckUndoRow(SQLModel, table=True):
+    """An undo that does not get through, of one run."""
+
+    __tablename__ = "stuck_undos"
+
+    server_id: str = Field(primary_key=True)
+    run: str = Field(primary_key=True)
+    """Its workflow's id."""
+    what: str = Field(sa_type=Text)
+    since: datetime = Field(sa_type=UtcDateTime)
+
+
 class DebtRow(SQLModel, table=True):
     """Clean-up that a host owes for a server, because it could not answer when it was asked."""
 
