@@ -41,7 +41,14 @@ class Case:
         return f"{self.scenario.name}-{self.step}-{self.mode}".replace(" ", "_")
 
 
+SHOWN = ("fails after", "lands late", "killed")
+"""Of a step that an earlier scenario of the same workflow takes in every mode."""
+
+
 def modes(scenario: Scenario, step: str) -> tuple[str, ...]:
+    earlier = SCENARIOS[: SCENARIOS.index(scenario)]
+    if any(other.workflow == scenario.workflow and step in other.steps for other in earlier):
+        return SHOWN
     found: tuple[str, ...] = (*SUCCEEDS, *FAILS, *KILLS)
     stops = STOPS if scenario.deletable else STOPS[:2]
     # A local activity holds its workflow task, so that nothing can tell it to stop; nor what its run shields.

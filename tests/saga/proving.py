@@ -16,6 +16,8 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+import uvloop
+
 from tests.engine.engine import Engine
 from tests.saga import drifting
 from tests.saga.cases import CASES, Case, Running
@@ -110,4 +112,4 @@ async def _main(names: list[str]) -> None:
 
 if __name__ == "__main__":
     logging.disable(logging.WARNING)
-    asyncio.run(_main(sys.argv[1:]))
+    uvloop.run(_main(sys.argv[1:]))
