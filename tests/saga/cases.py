@@ -51,8 +51,9 @@ def modes(scenario: Scenario, step: str) -> tuple[str, ...]:
         return SHOWN
     found: tuple[str, ...] = (*SUCCEEDS, *FAILS, *KILLS)
     stops = STOPS if scenario.deletable else STOPS[:2]
-    # A local activity holds its workflow task, so that nothing can tell it to stop; nor what its run shields.
-    found += tuple(m for m in stops if "hangs" not in m or not (scenario.shielded or step in scenario.local))
+    # A local activity holds its workflow task, so that nothing can tell it to stop; nor is told what its run shields.
+    told = not scenario.shielded and step not in scenario.local | scenario.forward_only | scenario.bare
+    found += tuple(mode for mode in stops if told or "hangs" not in mode)
     # What fails before there is anything to undo, or can't fail, has no undo that could be disturbed.
     if scenario.undoes and step not in scenario.admission | scenario.forward_only | scenario.bare:
         found += tuple(m for m in IN_UNDO if m != "undo deleted" or step in scenario.hosted)

@@ -299,6 +299,7 @@ DELETE = Scenario(
         }
     ),
     local=frozenset({"records.mark_deleting"}),
+    shielded=True,
 )
 
 # -- power

@@ -73,7 +73,8 @@ class LibvirtDriver:
             try:
                 _give_power(domain)
             except libvirt.libvirtError as error:
-                if not means(error, libvirt.VIR_ERR_INTERNAL_ERROR):
+                # Of the system, where it ended before libvirt could speak to it.
+                if not means(error, libvirt.VIR_ERR_INTERNAL_ERROR, libvirt.VIR_ERR_SYSTEM_ERROR):
                     raise
                 # QEMU ended in its start: killed, say for want of memory. If the guest is what is wrong, it ends again.
                 _give_power(domain)
