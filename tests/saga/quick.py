@@ -12,6 +12,8 @@ from workflows import policies
 from workflows.policies import Policy
 
 QUICK = timedelta(milliseconds=20)
+_HANGING = timedelta(seconds=20)
+"""What hangs and is told by nobody is given up by then."""
 
 
 @contextmanager
@@ -36,4 +38,4 @@ def quicker(policy: Policy) -> Policy:
     )
     # Long enough for the loop of a machine that does more than it can.
     heartbeat = timedelta(seconds=2) if policy.heartbeat else None
-    return replace(policy, retry=retry, heartbeat=heartbeat)
+    return replace(policy, retry=retry, heartbeat=heartbeat, start_to_close=min(policy.start_to_close, _HANGING))

@@ -297,6 +297,7 @@ UNSHELVE = Scenario(
     admission=frozenset({"moves.begin"}),
     forward_only=frozenset({"moves.complete", "images.withdraw"}),
     local=frozenset({"moves.begin", "conductor.get_instance", "conductor.get_devices"}),
+    bare=frozenset({"images.forget"}),
 )
 
 # -- repairs of these
