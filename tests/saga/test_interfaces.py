@@ -9,7 +9,7 @@ from tests.saga import faults
 from tests.saga.interfaces import attach, boot_beside_a_port, detach, has_it, on_port
 from tests.saga.scenarios import nothing_left
 from tests.saga.snapshot import snapshot
-from tests.saga.world import Place, World, until
+from tests.saga.world import IMAGE, Place, World, until
 
 
 async def attach_new(world: World, place: Place, **fields: Any) -> Any:
@@ -76,7 +76,7 @@ async def test_a_port_comes_again_and_an_earlier_late_call_does_not_take_it(clou
     assert has_it(cloud, place) == (True, True, True, False)
     assert cloud.db.read_now(ports.get, place.port_id).device_id == place.server_id
     # Off and on again, and made anew: it is still there.
-    for verb, argument in (("os-stop", None), ("os-start", None), ("rebuild", {"imageRef": await _image(cloud)})):
+    for verb, argument in (("os-stop", None), ("os-start", None), ("rebuild", {"imageRef": IMAGE})):
         await cloud.act(place, verb, argument=argument)
         await cloud.settled(place)
     assert has_it(cloud, place) == (True, True, True, False)
@@ -88,10 +88,6 @@ async def test_a_port_comes_again_and_an_earlier_late_call_does_not_take_it(clou
     assert has_it(cloud, place) == (False, False, False, False)
     await cloud.delete(place)
     await cloud.settled(place)
-
-
-async def _image(world: World) -> str:
-    return next(iter(await world.images.images()))
 
 
 async def test_a_server_that_is_off_has_it_when_it_starts(cloud: World) -> None:
@@ -133,7 +129,7 @@ async def test_refusals_leave_nothing_and_a_move_waits(cloud: World) -> None:
     barrier = faults.Barrier()
     cloud.faults.add(on_port(place), "AttachInterface", "hypervisor.attach_interface", barrier.act)
     await attach(cloud, place, status=200)
-    await cloud.act(place, "rebuild", argument={"imageRef": await _image(cloud)}, status=409)
+    await cloud.act(place, "rebuild", argument={"imageRef": IMAGE}, status=409)
     await attach(cloud, place, status=409)
     await detach(cloud, place, status=409)
     barrier.open.set()

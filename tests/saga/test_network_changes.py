@@ -43,7 +43,11 @@ async def test_what_nobody_told_is_read_with_the_next_report(cloud: World, monke
     """As after an API that was killed between the change and the word."""
     place = await cloud.place()
     host = cloud.hosts[str((await cloud.active(place)).host)]
-    monkeypatch.setattr(cloud.services.pokes, "poke", lambda *_: None)
+    pokes = cloud.services.pokes
+    monkeypatch.setattr(pokes, "poke", lambda *_: None)
+    # What servers that came and went have left to tell.
+    await until(lambda: not pokes._waiting and not pokes._running, 30, lambda: "hosts are still to be told")
+    await cloud.handle(f"host/{host.settings.name}/network").result()
     await _open_port(cloud, place, 23)
     assert not _opened(host, place, 23)
     await host.host.upkeep.report()

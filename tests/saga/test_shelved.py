@@ -1,11 +1,11 @@
 """Shelved servers as their owners see them."""
 
 from tests.saga.moves import delete
-from tests.saga.scenarios import boot_without_volume
+from tests.saga.scenarios import boot_without_volume, nothing_left
 from tests.saga.shelves import delete_with_image, off_host
 from tests.saga.snapshot import snapshot
 from tests.saga.test_moves import _status
-from tests.saga.world import IMAGE, Place, World
+from tests.saga.world import IMAGE, Place, World, until
 
 
 def _serials(world: World, place: Place) -> list[str]:
@@ -63,7 +63,10 @@ async def test_a_server_that_boots_from_a_volume_is_shelved_without_an_image(clo
     assert (disk.device, disk.boot_index) == ("vda", 0)
     # Its volume ends with it, also from the shelf.
     await _shelve(cloud, place)
-    await delete(cloud, place)
+    await cloud.delete(place)
+    await cloud.settled(place)
+    await until(lambda: len(cloud.volumes_of(place.project_id)) == 1, 30, lambda: "the volume stayed")
+    await nothing_left(cloud, place)
 
 
 async def test_an_unshelve_without_its_image_leaves_the_server_shelved_and_says_why(cloud: World) -> None:
