@@ -21,21 +21,26 @@ _SERVER_PAUSE_SECONDS = 2.0
 
 
 async def changing(
-    ctx: Context, found: Services, work: Callable[[Session], T], knowing: Callable[[T], str] = lambda _: ""
+    ctx: Context,
+    found: Services,
+    work: Callable[[Session], T],
+    knowing: Callable[[T], str] = lambda _: "",
+    urgent: Callable[[T], bool] = lambda _: True,
 ) -> T:
     """Carry out a transaction, and have the hosts that it concerns told, without waiting for them.
 
     Args:
         knowing: the host that learns of the change by the transaction's result.
+        urgent: whether it is told at all; otherwise hosts read it with their next report.
     """
 
     def counted(session: Session) -> tuple[T, frozenset[str]]:
         return work(session), network_changes.marked(session)
 
     result, hosts = await found.db.write(counted)
-    found.pokes.poke(
-        found.temporal, hosts - {knowing(result)}, _SERVER_PAUSE_SECONDS if ctx.is_service else _PAUSE_SECONDS
-    )
+    if urgent(result):
+        pause = _SERVER_PAUSE_SECONDS if ctx.is_service else _PAUSE_SECONDS
+        found.pokes.poke(found.temporal, hosts - {knowing(result)}, pause)
     return result
 
 

@@ -17,7 +17,7 @@ from api.network import body as bodies
 from api.network import policy, query, views
 from api.network.context import changing, quota_of
 from api.network.schemas import PortCreate, PortUpdate
-from infra.db import host_networks, networks, port_bindings, ports, router_interfaces
+from infra.db import floating_ips, host_networks, networks, port_bindings, ports, router_interfaces
 from infra.domain.errors import BadRequest
 from infra.domain.host_network import HostNetwork
 from infra.domain.network import Network, NetworkQuota, NewPort, Nic, Port
@@ -104,14 +104,17 @@ async def update(port_id: str, ctx: MemberDep, found: ServicesDep, body: bodies.
 
 @router.delete("/{port_id}")
 async def delete(port_id: str, ctx: MemberDep, found: ServicesDep) -> Response:
-    def work(session: Session) -> None:
+    def work(session: Session) -> bool:
         if ctx.is_service:
+            # That others forget the address of a server that is gone waits for their reports; its floating IP does not.
+            leads = floating_ips.of_ports(session, [port_id])
             port_bindings.delete(session, port_id, ctx.idempotency_key)
-            return
+            return bool(leads)
         policy.delete_port(ctx, *_with_network(session, port_id))
         ports.delete(session, port_id)
+        return True
 
-    await changing(ctx, found, work)
+    await changing(ctx, found, work, urgent=bool)
     return Response(status_code=204)
 
 

@@ -47,7 +47,8 @@ async def test_what_nobody_told_is_read_with_the_next_report(cloud: World, monke
     monkeypatch.setattr(pokes, "poke", lambda *_: None)
     # What servers that came and went have left to tell.
     await until(lambda: not pokes._waiting and not pokes._running, 30, lambda: "hosts are still to be told")
-    await cloud.handle(f"host/{host.settings.name}/network").result()
+    if (told := f"host/{host.settings.name}/network") in cloud.faults.begun:
+        await cloud.handle(told).result()
     await _open_port(cloud, place, 23)
     assert not _opened(host, place, 23)
     await host.host.upkeep.report()
