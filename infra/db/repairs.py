@@ -121,7 +121,7 @@ def take_server(session: Session, server_id: str, seen_op: str | None, op: str, 
         idempotency.bury(session, servers.verb_key(server_id, request_id))
         actions.finish(session, server_id, request_id, why)
     # The run that was lost says nothing of what it was stuck with any more.
-    stuck_undos.say(session, server_id, f"server/{server_id}", None)
+    stuck_undos.say_of_holder(session, server_id, None)
     images.withdraw_unfinished(session, server_id, server.attempt)
     if server.task_state is TaskState.SHELVING and seen_op is not None:
         # Also one that is whole: the server is not shelved.

@@ -18,6 +18,7 @@ from infra.db import (
     ports,
     servers,
     settlement,
+    stuck_undos,
     volume_attachments,
 )
 from infra.domain.server import PowerState, Server, TaskState, Verb, VmState
@@ -60,8 +61,8 @@ def offload(session: Session, server_id: str, op: str) -> bool:
         return False
     _bind(session, server_id, row.host, "", row.attempt)
     claims.release(session, server_id, row.attempt)
-    values: dict[str, Any] = {"vm_state": VmState.SHELVED_OFFLOADED, "host": None, "stuck_undo": None}
-    servers.write_row(session, row, **values, task_state=None, op=None)
+    servers.write_row(session, row, vm_state=VmState.SHELVED_OFFLOADED, host=None, task_state=None, op=None)
+    stuck_undos.say_of_holder(session, server_id, None)
     return True
 
 

@@ -32,6 +32,11 @@ def say(session: Session, server_id: str, run: str, what: str | None) -> None:
         servers.write_row(session, server, stuck_undo=what)
 
 
+def say_of_holder(session: Session, server_id: str, what: str | None) -> None:
+    """As ``say``, of the run that holds the server: there is one at a time."""
+    say(session, server_id, f"server/{server_id}", what)
+
+
 def find(session: Session) -> list[Server]:
     """Servers with an undo that does not get through."""
     rows = session.exec(select(ServerRow).where(literal_column(STUCK)))

@@ -18,6 +18,7 @@ from infra.db import (
     settlement,
     shelved_volumes,
     shelving,
+    stuck_undos,
     volume_attachments,
     volumes,
 )
@@ -148,6 +149,17 @@ def test_a_shelved_server_has_no_room_and_keeps_its_volumes_and_quota(database: 
     assert database.read_now(settlement.expected, "a") == []
     assert not database.write_now(shelving.offload, server_id, "req-1"), "a repeat"
     check_sums(database)
+
+
+def test_what_an_offload_was_stuck_with_does_not_come_back(database: Database) -> None:
+    server_id = _there(database)
+    database.write_now(stuck_undos.say_of_holder, server_id, "hypervisor.remove: no answer")
+    _shelve(database, server_id)
+    assert database.read_now(servers.get, server_id).stuck_undo is None
+    attach = f"server/{server_id}/volume/{V1}"
+    for what in ("volumes.detach: no answer", None):
+        database.write_now(stuck_undos.say, server_id, attach, what)
+        assert database.read_now(servers.get, server_id).stuck_undo == what
 
 
 def test_volumes_come_and_go_while_a_server_is_on_no_host(database: Database) -> None:
