@@ -14,7 +14,7 @@ from api import start
 from infra.domain.errors import KilonovaError
 from infra.domain.move import MoveKind, travelling
 from infra.domain.server import Verb
-from tests.saga.scenarios import Scenario, boot, gone, lose, nothing_left, repair, runs_on, sweep
+from tests.saga.scenarios import LOST_SERVER, Scenario, boot, gone, lose, nothing_left, runs_on, sweep
 from tests.saga.snapshot import snapshot
 from tests.saga.world import LARGER, OTHER_IMAGE, Place, World
 from workflows.evacuate_server import EvacuateServer
@@ -478,12 +478,6 @@ async def confirmed_after_all(world: World, place: Place, before: dict[str, Any]
     await delete(world, place)
 
 
-_LOST: dict[str, Any] = {
-    "workflow": "RepairServer",
-    "begin": repair,
-    "local": frozenset({"repairs.take_server"}),
-    "shielded": True,
-}
 LOST = (
     Scenario(
         name="lost-resize",
@@ -492,7 +486,7 @@ LOST = (
         done=moved_back,
         undone=moved_back,
         forward_only=frozenset({"repairs.take_server", "scheduling.release_claim", "moves.abandon"}),
-        **_LOST,
+        **LOST_SERVER,
     ),
     Scenario(
         name="lost-confirmation",
@@ -501,7 +495,7 @@ LOST = (
         done=confirmed_after_all,
         undone=confirmed_after_all,
         forward_only=frozenset({"repairs.take_server"}),
-        **_LOST,
+        **LOST_SERVER,
     ),
 )
 

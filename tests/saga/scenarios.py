@@ -670,7 +670,7 @@ async def lost_detach(world: World, place: Place) -> None:
     await lose(world, _on_volume(place), "DetachVolume", "hypervisor.detach_disk", lambda: world.detach(place))
 
 
-_LOST_SERVER: dict[str, Any] = {
+LOST_SERVER: dict[str, Any] = {
     "workflow": "RepairServer",
     "begin": repair,
     "local": frozenset({"repairs.take_server", "records.end_verb"}),
@@ -701,7 +701,7 @@ LOST = (
         forward_only=frozenset(
             {"repairs.take_server", "records.owe_cleanup", "scheduling.release_all", "records.set_error"}
         ),
-        **_LOST_SERVER,
+        **LOST_SERVER,
     ),
     Scenario(
         name="lost-delete",
@@ -710,7 +710,7 @@ LOST = (
         done=deleted,
         undone=deleted,
         forward_only=frozenset({"repairs.take_server"}),
-        **_LOST_SERVER,
+        **LOST_SERVER,
     ),
     Scenario(
         name="lost-stop",
@@ -719,7 +719,7 @@ LOST = (
         done=as_its_host_sees_it,
         undone=as_its_row_had_it,
         forward_only=frozenset({"repairs.take_server", "records.end_verb"}),
-        **_LOST_SERVER,
+        **LOST_SERVER,
     ),
     Scenario(name="lost-attach", prepare=lost_attach, done=attach_undone, undone=attach_undone, **_LOST_ATTACHMENT),
     Scenario(

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from tests.saga.moves import REBUILD, REVERT, as_it_was, delete, moved_back, pay
-from tests.saga.scenarios import Scenario, boot, lose, repair, runs_on
+from tests.saga.scenarios import LOST_SERVER, Scenario, boot, lose, runs_on
 from tests.saga.snapshot import snapshot
 from tests.saga.world import IMAGE, OTHER_IMAGE, Place, World
 
@@ -112,12 +112,6 @@ async def lost_unrescue(world: World, place: Place) -> None:
     await lose(world, place.workflow_id, "UnrescueServer", "hypervisor.unpark", lambda: world.act(place, "unrescue"))
 
 
-_LOST: dict[str, Any] = {
-    "workflow": "RepairServer",
-    "begin": repair,
-    "local": frozenset({"repairs.take_server"}),
-    "shielded": True,
-}
 LOST = (
     Scenario(
         name="lost-rescue",
@@ -126,7 +120,7 @@ LOST = (
         done=moved_back,
         undone=moved_back,
         forward_only=frozenset({"repairs.take_server", "moves.abandon"}),
-        **_LOST,
+        **LOST_SERVER,
     ),
     Scenario(
         name="lost-unrescue",
@@ -135,7 +129,7 @@ LOST = (
         done=over,
         undone=over,
         forward_only=frozenset({"repairs.take_server"}),
-        **_LOST,
+        **LOST_SERVER,
     ),
 )
 
@@ -359,7 +353,7 @@ LOST_SHELVED = (
         done=not_shelved,
         undone=not_shelved,
         forward_only=frozenset({"repairs.take_server", "records.end_verb"}),
-        **{**_LOST, "local": frozenset({"repairs.take_server", "records.end_verb"})},
+        **LOST_SERVER,
     ),
     Scenario(
         name="lost-offload",
@@ -368,7 +362,7 @@ LOST_SHELVED = (
         done=offloaded_after_all,
         undone=offloaded_after_all,
         forward_only=frozenset({"repairs.take_server"}),
-        **_LOST,
+        **LOST_SERVER,
     ),
     Scenario(
         name="lost-unshelve",
@@ -377,7 +371,7 @@ LOST_SHELVED = (
         done=shelved_again,
         undone=shelved_again,
         forward_only=frozenset({"repairs.take_server", "records.owe_cleanup", "images.withdraw", "moves.abandon"}),
-        **_LOST,
+        **LOST_SERVER,
     ),
 )
 
