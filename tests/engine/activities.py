@@ -157,20 +157,20 @@ class Activity:
 
     # -- cancels
 
-    def cancel(self) -> ActivityResolution | None:
+    def cancel(self) -> list[Job]:
         """The workflow wants no more of it; what it gets to know at once, if anything."""
         self.cancel_requested = True
         if self.ends_at_once:
             if self.spec.cancellation_type == ActivityCancellationType.TRY_CANCEL:
                 self._tell(ActivityCancelReason.CANCELLED)
             self.drop()
-            return self.cancellation()
+            return [self.told(self.cancellation())]
         if self.core is None:
             # Nobody runs it: between attempts, or not yet begun.
             self._cancelled()
         else:
             self._tell(ActivityCancelReason.CANCELLED)
-        return None
+        return []
 
     def cancellation(self) -> ActivityResolution:
         resolution = ActivityResolution()
@@ -210,11 +210,15 @@ class Activity:
 
     def _resolve(self, resolution: ActivityResolution) -> None:
         self.drop()
+        self.run.resolved(self, self.told(resolution))
+
+    def told(self, resolution: ActivityResolution) -> Job:
+        """How its workflow hears of its end."""
         job = Job()
         job.resolve_activity.seq = self.spec.seq
         job.resolve_activity.is_local = self.local
         job.resolve_activity.result.CopyFrom(resolution)
-        self.run.resolved(self, job)
+        return job
 
     def drop(self) -> None:
         """Nobody waits for it any more."""

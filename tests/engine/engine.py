@@ -9,7 +9,6 @@ from temporalio.api.enums.v1 import ParentClosePolicy, WorkflowExecutionStatus
 from temporalio.api.failure.v1 import Failure
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.update.v1 import Outcome
-from temporalio.bridge.proto.activity_result import ActivityResolution
 from temporalio.bridge.proto.workflow_activation import InitializeWorkflow
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
 
@@ -188,11 +187,11 @@ class Engine:
 
     # -- what runs want
 
-    def cancel_now(self, run: Run, seq: int) -> ActivityResolution | None:
+    def cancel_now(self, run: Run, seq: int) -> list[Job]:
         """What a run gets to know of an activity as soon as it cancels it."""
         activity = self._by_run[run.run_id].activities.get(seq)
         if activity is None or not activity.ends_at_once:
-            return None
+            return []
         del self._by_run[run.run_id].activities[seq]
         run.forget_news("resolve_activity", seq)
         return activity.cancel()

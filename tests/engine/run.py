@@ -7,7 +7,7 @@ the run wants (``_held``), and is the task kept (``_tasks``). A run that is lost
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation
@@ -133,7 +133,8 @@ class Run:
     def _begin_task(self) -> None:
         self._task, self._task_news, self._news = [], self._news, []
         self._task_limit = later(_TASK_SHARE * self._task_seconds, self._end_task)
-        self._ask(Step(_now(), _sorted(self._task_news)))
+        if self._task_news:
+            self._ask(Step(_now(), _sorted(self._task_news)))
 
     def _end_task(self) -> None:
         """The server gets what the run wants; local activities that still run belong to the next task."""
@@ -150,11 +151,7 @@ class Run:
         for command in held:
             self.engine.wanted(self, command)
         if self._locals and self.open:
-            self._task, self._task_news, self._news = [], self._news, []
-            self._task_limit = later(_TASK_SHARE * self._task_seconds, self._end_task)
-            if self._task_news:
-                self._ask(Step(_now(), _sorted(self._task_news)))
-                return
+            self._begin_task()
         self.go_on()
 
     def _drop_task(self) -> None:
@@ -245,7 +242,7 @@ class Run:
                 activity = self._locals[spec.seq] = Activity(self, spec, local=True)
                 activity.attempt()
             case "request_cancel_local_activity":
-                self._cancel(self._locals.pop(command.request_cancel_local_activity.seq, None))
+                self._cancel(command.request_cancel_local_activity.seq)
             case "request_cancel_activity":
                 self._cancel_activity(command)
             case "cancel_timer":
@@ -262,29 +259,18 @@ class Run:
         scheduled = _index(self._held, "schedule_activity", seq)
         if scheduled is None:
             # What is told at once is told in this task.
-            self._tell_now(self.engine.cancel_now(self, seq), seq)
+            self._now += self.engine.cancel_now(self, seq)
             self._held.append(command)
         else:
             never = Activity(self, self._held.pop(scheduled).schedule_activity, local=False)
             never.drop()
-            self._tell_now(never.cancellation(), seq)
+            self._now.append(never.told(never.cancellation()))
 
-    def _cancel(self, activity: Activity | None) -> None:
-        if activity is None:
-            return
-        seq = activity.spec.seq
-        self._locals[seq] = activity
-        resolution = activity.cancel()
-        if resolution is not None:
-            del self._locals[seq]
-            self._tell_now(resolution, seq, local=True)
-
-    def _tell_now(self, resolution: Any, seq: int, *, local: bool = False) -> None:
-        if resolution is not None:
-            job = Job()
-            job.resolve_activity.seq, job.resolve_activity.is_local = seq, local
-            job.resolve_activity.result.CopyFrom(resolution)
-            self._now.append(job)
+    def _cancel(self, seq: int) -> None:
+        activity = self._locals.get(seq)
+        if activity is not None and (told := activity.cancel()):
+            self._locals.pop(seq, None)
+            self._now += told
 
     def forget_news(self, kind: str, seq: int) -> None:
         """Of what the run has no interest in any more."""
